@@ -1,0 +1,80 @@
+"""Metrics: one line of JSON a figure, in the run's folder; other trackers are sinks beside it.
+
+``{"step": 500, "name": "train/loss", "value": 3.21, "unit": "nats/token"}``
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from towpath.core.files import disk_full_explained, write_durably
+
+UNITS = {
+    "loss": "nats/token",
+    "perplexity": "1",
+    "bits_per_byte": "bits/byte",
+    "grad_norm": "1",
+    "learning_rate": "1",
+    "tokens_per_second": "tokens/s",
+    "tokens": "tokens",
+    "seconds": "s",
+    "memory": "bytes",
+    "skipped": "steps",
+    "scale": "1",
+}
+
+
+class Sink(Protocol):
+    """Where metrics go besides ``log.jsonl``: an adapter of a tracker implements this one method."""
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Record figures of one optimizer step; names are like ``train/loss``."""
+
+
+class MetricLog:
+    """``log.jsonl`` of a stage, and any further sinks. Each row is in the file when ``log`` returns."""
+
+    def __init__(self, path: Path, sinks: tuple[Sink, ...] = ()) -> None:
+        self.path = path
+        self.sinks = sinks
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append one row a metric."""
+        rows = [
+            {"step": step, "name": name, "value": value, "unit": UNITS.get(name.rpartition("/")[2], "1")}
+            for name, value in metrics.items()
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        with disk_full_explained(self.path), self.path.open("a") as file:
+            file.write(text)
+        for sink in self.sinks:
+            sink.log(step, metrics)
+
+    def rewind(self, step: int) -> None:
+        """Drop the rows after ``step``, and a row cut short by a kill: a resumed run writes them again."""
+        if not self.path.exists():
+            return
+        kept = [row for row in read_log(self.path) if row["step"] <= step]
+        write_durably(self.path, "".join(json.dumps(row) + "\n" for row in kept).encode())
+
+
+def read_log(path: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a ``log.jsonl``; a last line without its end is left out."""
+    if not path.exists():
+        return
+    with path.open() as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident memory of this process so far (Linux: VmHWM)."""
+    import resource
+
+    kilobytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return kilobytes * (1 if os.uname().sysname == "Darwin" else 1024)
