@@ -106,7 +106,7 @@ class Store:
         parents: Sequence[Artifact],
         write: Callable[[Draft], None],
     ) -> Artifact:
-        """The artifact that ``config`` makes out of ``parents``; ``write`` is called when it is not there yet.
+        """The artifact that ``config`` makes out of ``parents``; ``write`` is called while there is none.
 
         Raises:
             LockedError: another process is making the same artifact.
@@ -131,10 +131,14 @@ class Store:
         parents: list[str],
         write: Callable[[Draft], None],
     ) -> None:
+        if not (path / _DONE).is_dir():  # no part of an earlier attempt is known to be whole
+            shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True, exist_ok=True)
         draft = Draft(path)
         write(draft)
         shutil.rmtree(path / _DONE, ignore_errors=True)
+        for leftover in path.rglob("*.partial"):
+            leftover.unlink()
         facts = {
             "kind": kind,
             "name": path.name.rpartition("-")[0],
@@ -179,7 +183,8 @@ class Store:
         fits = [
             item.path
             for item in known
-            if item.id.startswith(reference) or reference in (item.path.name, item.name, f"{item.kind}/{item.path.name}")
+            if item.id.startswith(reference)
+            or reference in (item.path.name, item.name, f"{item.kind}/{item.path.name}")
         ]
         if len(fits) == 1:
             return fits[0]
@@ -196,7 +201,9 @@ class Store:
     def _open_folder(self, path: Path, *, check: bool = True) -> Artifact:
         manifest = read_manifest(path)
         if manifest is None:
-            raise ArtifactError(f"{path} is unfinished. {self._progress_of(path)}Run the command that makes it again.")
+            raise ArtifactError(
+                f"{path} is unfinished. {self._progress_of(path)}Run the command that makes it again."
+            )
         if check and path not in self._verified:
             verify(path, manifest)
         self._verified.add(path)

@@ -51,9 +51,9 @@ class Catalogue:
             self._loaded[name] = getattr(importlib.import_module(module), attribute)
         return self._loaded[name]
 
-    def choice(self, default: str | None = None) -> _Choice:
+    def choice(self, default: str | None = None) -> Choice:
         """Annotation of a field that holds one choice; ``default`` is taken when ``type`` is absent."""
-        return _Choice(self, default)
+        return Choice(self, default)
 
     def _entry_points(self) -> dict[str, str]:
         if self.group is None:
@@ -62,11 +62,14 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class _Choice:
+class Choice:
+    """The pydantic annotation of a field that holds one section of ``catalogue``."""
+
     catalogue: Catalogue
     default: str | None
 
     def validate(self, value: Any) -> Section:
+        """The section that the table ``value`` describes."""
         if isinstance(value, Section):
             return value
         if not isinstance(value, Mapping):
@@ -91,12 +94,16 @@ class _Choice:
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
 
-    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
         return {"oneOf": [_json_schema(self.catalogue.load(name)) for name in self.catalogue.names()]}
 
 
 def _dump(value: Section, info: core_schema.SerializationInfo) -> dict[str, Any]:
-    fields = value.model_dump(mode=info.mode, exclude_unset=info.exclude_unset, exclude_none=info.exclude_none)
+    fields = value.model_dump(
+        mode=info.mode, exclude_unset=info.exclude_unset, exclude_none=info.exclude_none
+    )
     chosen = getattr(value, "type", None)
     return fields if chosen is None else {"type": chosen, **fields}
 

@@ -26,7 +26,13 @@ class _Bar:
         from tqdm import tqdm
 
         self.bar = tqdm(
-            desc=what, total=total, initial=done, unit=f" {unit}", unit_scale=True, dynamic_ncols=True, leave=True
+            desc=what,
+            total=total,
+            initial=done,
+            unit=f" {unit}",
+            unit_scale=True,
+            dynamic_ncols=True,
+            leave=True,
         )
 
     def advance(self, amount: int = 1) -> None:

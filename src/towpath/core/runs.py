@@ -1,0 +1,112 @@
+"""Runs: one folder a named run, with its settings, its surroundings, and a folder for each training stage.
+
+```
+runs/tiny/run.toml            resolved, every default filled in
+runs/tiny/environment.json    commit, versions, hardware, command line of the last start
+runs/tiny/train-3f2a91d0/     log.jsonl, checkpoints/step-000500/ …   (the id of what is being trained)
+runs/tiny/report.md
+```
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from towpath import __version__
+from towpath.core.artifacts import FOLDER_ID_LENGTH
+from towpath.core.errors import ConfigError
+from towpath.core.files import readable_json, write_durably
+from towpath.core.locks import locked
+
+RUN_FILE = "run.toml"
+_PACKAGES = ("torch", "numpy", "pyarrow", "daft", "tokenizers", "tiktoken", "safetensors", "pydantic")
+
+
+def home_folder() -> Path:
+    """Where artifacts and runs live: ``$TOWPATH_HOME``, or ``work`` in the current folder."""
+    return Path(os.environ.get("TOWPATH_HOME") or "work")
+
+
+class Run:
+    """The folder of the run called ``name`` below ``home``."""
+
+    def __init__(self, home: Path, name: str) -> None:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+            raise ConfigError(
+                f"name = {name!r} can't name a folder. "
+                "Use letters, digits, '.', '_' and '-', for example 'tiny'."
+            )
+        self.name = name
+        self.path = home / "runs" / name
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process from this run while inside.
+
+        Raises:
+            LockedError: another process is at work on it.
+        """
+        with locked(self.path / "lock", f"run {self.name!r}"):
+            yield
+
+    def stage(self, name: str, identifier: str) -> Path:
+        """The folder of one training stage, made when missing."""
+        path = self.path / f"{name}-{identifier[:FOLDER_ID_LENGTH]}"
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def describe(self, run_toml: str) -> None:
+        """Write ``run.toml`` and ``environment.json``."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_durably(self.path / RUN_FILE, run_toml.encode())
+        write_durably(self.path / "environment.json", readable_json(environment()))
+
+
+def environment() -> dict[str, Any]:
+    """What a run's numbers depend on besides its settings."""
+    return {
+        "towpath": __version__,
+        "commit": _commit(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this package is imported from, if it is one."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()

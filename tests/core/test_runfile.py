@@ -1,0 +1,165 @@
+"""Run files: what is accepted, where values come from, and the wording of what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pytest
+from pydantic import Field, model_validator
+
+from towpath.core import runfile
+from towpath.core.catalogue import Catalogue
+from towpath.core.config import Execution, Section, change, identity
+from towpath.core.errors import ConfigError
+
+
+class AdamW(Section):
+    type: Literal["adamw"] = "adamw"
+    learning_rate: float = Field(6e-4, gt=0)
+    """Peak learning rate."""
+
+
+class Muon(Section):
+    type: Literal["muon"] = "muon"
+    momentum: float = Field(0.95, ge=0, lt=1)
+    """Momentum."""
+
+
+OPTIMIZERS = Catalogue("optimizer", {"adamw": f"{__name__}:AdamW", "muon": f"{__name__}:Muon"})
+sys.modules.setdefault(__name__, sys.modules[AdamW.__module__])
+
+
+class Model(Section):
+    n_embd: int = 12
+    """Width."""
+    n_head: int = 4
+    """Heads."""
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self) -> Model:
+        if self.n_embd % self.n_head:
+            raise ValueError(f"n_embd = {self.n_embd} is not a multiple of n_head = {self.n_head}. Try 12.")
+        return self
+
+
+class Train(Section):
+    max_steps: int = Field(100, ge=1)
+    """Optimizer updates."""
+    workers: Execution[int] = 1
+    """Processes that prepare batches."""
+    optimizer: Annotated[Section, OPTIMIZERS.choice("adamw")] = AdamW()
+    """How parameters are updated."""
+
+
+class Run(Section):
+    name: str
+    """Name of the run."""
+    model: Model = Model()
+    """The model."""
+    train: Train = Train()
+    """The training."""
+    filters: list[Annotated[Section, OPTIMIZERS.choice()]] = []
+    """A list of choices."""
+
+
+def parse(text: str, *overrides: str) -> runfile.RunFile[Run]:
+    return runfile.parse(Run, text, "run.toml", overrides)
+
+
+def refusal(text: str, *overrides: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text, *overrides)
+    return str(caught.value)
+
+
+def test_origins_name_file_command_line_and_default() -> None:
+    run_file = parse('name = "a"\n[train]\nmax_steps = 3', "model.n_embd=24")
+    origins = {key: origin for key, _, origin in runfile.rows(run_file)}
+    assert origins["train.max_steps"] == "run.toml"
+    assert origins["model.n_embd"] == "command line"
+    assert origins["train.workers"] == "default"
+
+
+def test_an_unknown_key_offers_the_nearest_key() -> None:
+    assert (
+        refusal('name = "a"\n[train]\nmax_stps = 3')
+        == "run.toml: unknown field 'train.max_stps'. Did you mean 'train.max_steps'?"
+    )
+
+
+def test_a_key_in_the_wrong_table_names_the_right_table() -> None:
+    assert "Did you mean 'train.max_steps'?" in refusal('name = "a"\nmax_steps = 3')
+
+
+def test_an_unknown_key_inside_a_choice_offers_that_choices_keys() -> None:
+    text = 'name = "a"\n[train.optimizer]\ntype = "muon"\nmomentm = 0.9'
+    assert "Did you mean 'train.optimizer.momentum'?" in refusal(text)
+
+
+def test_an_unknown_key_inside_a_list_of_choices_offers_that_choices_keys() -> None:
+    text = 'name = "a"\n[[filters]]\ntype = "muon"\nmomentm = 0.9'
+    assert "Did you mean 'filters.0.momentum'?" in refusal(text)
+
+
+def test_an_unknown_choice_lists_what_there_is() -> None:
+    message = refusal('name = "a"\n[train.optimizer]\ntype = "adanw"')
+    assert message == (
+        "run.toml: train.optimizer: Unknown optimizer 'adanw'. Did you mean 'adamw'? Available: adamw, muon."
+    )
+
+
+def test_a_rule_between_fields_names_both_numbers() -> None:
+    message = refusal('name = "a"\n[model]\nn_embd = 13')
+    assert message == "run.toml: model.n_embd = 13 is not a multiple of n_head = 4. Try 12."
+
+
+def test_a_bad_override_is_named_by_the_command_line() -> None:
+    message = refusal('name = "a"', "train.max_steps=0")
+    assert message == "command line: train.max_steps = 0: input should be greater than or equal to 1."
+    assert "is not KEY=VALUE" in refusal('name = "a"', "train.max_steps")
+
+
+def test_a_missing_key_says_what_it_is() -> None:
+    assert refusal("") == "run.toml: 'name' is missing. Name of the run."
+
+
+def test_a_missing_file_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"towpath recipe tiny > absent.toml"):
+        runfile.load(Run, tmp_path / "absent.toml")
+
+
+def test_a_list_entry_is_overridden_by_position_or_type() -> None:
+    text = 'name = "a"\n[[filters]]\ntype = "muon"\n[[filters]]\ntype = "adamw"'
+    by_type = parse(text, "filters.muon.momentum=0.5").config
+    assert by_type == parse(text, "filters.0.momentum=0.5").config
+    assert identity(by_type)["filters"][0]["momentum"] == 0.5
+
+
+def test_strings_on_the_command_line_need_no_quotes() -> None:
+    assert parse("", "name=plain").config.name == "plain"
+
+
+def test_the_resolved_file_means_the_same() -> None:
+    config = parse('name = "a"', "train.optimizer.type=muon").config
+    assert parse(runfile.to_toml(config)).config == config
+
+
+def test_execution_settings_are_no_part_of_the_identity() -> None:
+    one, two = parse('name = "a"').config, parse('name = "a"', "train.workers=8").config
+    assert identity(one) == identity(two)
+    assert identity(one) != identity(parse('name = "a"', "train.max_steps=8").config)
+
+
+def test_change_validates_again() -> None:
+    config = parse('name = "a"').config
+    assert change(config, {"model.n_embd": 16}).model.n_embd == 16
+    with pytest.raises(ValueError, match="not a multiple"):
+        change(config, {"model.n_embd": 13})
+
+
+def test_the_schema_describes_every_key_by_its_docstring() -> None:
+    schema = runfile.json_schema(Run)
+    assert "Optimizer updates." in schema
+    assert '"momentum"' in schema
