@@ -20,6 +20,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Show ``text`` beside the count, for example the newest loss."""
 
+    def say(self, text: str) -> None:
+        """Print a line of its own."""
+
 
 class _Bar:
     def __init__(self, what: str, total: int | None, unit: str, done: int) -> None:
@@ -41,6 +44,9 @@ class _Bar:
     def note(self, text: str) -> None:
         self.bar.set_postfix_str(text, refresh=False)
 
+    def say(self, text: str) -> None:
+        self.bar.write(text, file=sys.stderr)
+
     def close(self) -> None:
         self.bar.close()
 
@@ -59,6 +65,9 @@ class _Lines:
 
     def note(self, text: str) -> None:
         self.text = text
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
 
     def close(self) -> None:
         self._print(", done")

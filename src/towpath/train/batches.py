@@ -1,0 +1,111 @@
+"""Batches: the micro-batches of optimizer step s, as a pure function of s.
+
+So the data position of a run is one number, resuming costs nothing, and every number of ranks and
+of threads sees the same samples at the same step.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+IGNORED = -100
+"""Label of a position that is no target (the convention of transformers)."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One optimizer update's data on this rank. B sequences, T tokens."""
+
+    micro_batches: list[dict[str, Tensor]]
+    """Each ``{"input_ids": (B, T), "labels": (B, T)}``, int64."""
+    target_tokens: int
+    """Targets of the whole step, over all micro-batches and ranks."""
+
+
+class BatchSource(Protocol):
+    """What a training stage learns from."""
+
+    def batch(self, step: int) -> Batch:
+        """The data of optimizer step ``step``, counted from 0."""
+        ...
+
+    def describe(self, step: int) -> str:
+        """Which documents or examples step ``step`` is made of, for messages."""
+        ...
+
+
+class SampleSource(Protocol):
+    """Windows of tokens by index, such as ``towpath.tokenizer.samples.Samples``."""
+
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """Sample ``index``: (context + 1,) token ids."""
+        ...
+
+
+class TokenBatches:
+    """Pre-training batches: sample i of step s is sample ``s * samples_per_step + i`` of the run.
+
+    Every token of a window after its first is a target. A rank takes every ``world_size``-th
+    micro-batch.
+    """
+
+    def __init__(
+        self, samples: SampleSource, batch_size: int, accumulation: int, rank: int = 0, world_size: int = 1
+    ) -> None:
+        self.samples = samples
+        self.batch_size = batch_size
+        self.accumulation = accumulation
+        self.rank = rank
+        self.world_size = world_size
+
+    @property
+    def samples_per_step(self) -> int:
+        """Windows of one optimizer update, over all ranks."""
+        return self.batch_size * self.accumulation * self.world_size
+
+    def indices(self, step: int) -> range:
+        """The sample indices of optimizer step ``step``, over all ranks."""
+        first = step * self.samples_per_step
+        return range(first, first + self.samples_per_step)
+
+    def batch(self, step: int) -> Batch:
+        """See ``BatchSource.batch``."""
+        micro_batches = []
+        targets = 0
+        for position in range(self.accumulation):
+            first = (step * self.accumulation + position) * self.world_size + self.rank
+            rows = [self.samples.ids(first * self.batch_size + row) for row in range(self.batch_size)]
+            ids = torch.from_numpy(np.stack(rows))
+            targets += ids[:, 1:].numel() * self.world_size
+            micro_batches.append({"input_ids": ids, "labels": ids})
+        return Batch(micro_batches, targets)
+
+    def describe(self, step: int) -> str:
+        """See ``BatchSource.describe``."""
+        indices = self.indices(step)
+        return f"samples {indices.start} to {indices.stop - 1}"
+
+
+def ahead(source: BatchSource, first_step: int, steps: int, workers: int) -> Iterator[Batch]:
+    """The batches of ``steps`` steps from ``first_step`` in order, prepared by ``workers`` threads ahead."""
+    last = first_step + steps
+    if workers == 0:
+        yield from map(source.batch, range(first_step, last))
+        return
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        waiting: deque[Future[Batch]] = deque()
+        for step in range(first_step, last):
+            waiting.append(pool.submit(source.batch, step))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,82 @@
+"""Pre-training: token shards and a model configuration in, a checkpoint out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
+from towpath.core.config import Section, identity
+from towpath.core.runs import Run
+from towpath.tokenizer import Samples, Tokenizer, TokenShards
+from towpath.train.batches import TokenBatches
+from towpath.train.checkpoint import KIND, write_checkpoint
+from towpath.train.config import TrainConfig
+from towpath.train.stage import Sample, Stage, Validate, run_stage
+
+if TYPE_CHECKING:
+    from towpath.model.config import ModelConfig
+    from towpath.model.decoder import Decoder
+
+MakeValidate = Callable[[TokenShards, int], Validate]
+"""Given the shards and the context in tokens: what gives the figures of each validation."""
+
+
+def pretraining(model: Section, train: TrainConfig, seed: int) -> dict[str, Any]:
+    """What a pre-trained checkpoint means, besides its parents."""
+    return {"model": identity(model), "train": identity(train), "seed": seed}
+
+
+def make_checkpoint(
+    store: Store,
+    run: Run,
+    settings: tuple[ModelConfig, TrainConfig, int],
+    parents: tuple[Artifact, Artifact],
+    make_validate: MakeValidate | None = None,
+) -> Artifact:
+    """Train a model on ``parents`` (tokens, tokenizer) by ``settings`` (model, training, seed).
+
+    Killed at any instant and called again, it ends with the same weights.
+    """
+    model_config, config, seed = settings
+    tokens, tokenizer_artifact = parents
+    meaning = pretraining(model_config, config, seed)
+    identifier = artifact_id(KIND, meaning, [parent.id for parent in parents])
+
+    def write(draft: Draft) -> None:
+        from towpath.model.decoder import build
+
+        tokenizer, shards = Tokenizer.load(tokenizer_artifact.path), TokenShards(tokens)
+        model = build(model_config.for_tokenizer(tokenizer.vocab_size), seed=seed)
+        stage = Stage(
+            name="train",
+            folder=run.stage("train", identifier),
+            config=config,
+            seed=seed,
+            batches=token_batches(shards, config, model_config.n_positions, seed),
+            validate=make_validate(shards, model_config.n_positions) if make_validate else None,
+            sample=sampler(tokenizer, config.sample_prompt),
+        )
+        facts = run_stage(stage, model)
+        write_checkpoint(draft.path, model.to("cpu"), tokenizer, None, {"stage": "train", **facts})
+        draft.counts |= {"parameters": sum(p.numel() for p in model.parameters()), "steps": config.max_steps}
+        draft.licences += tokens.licences
+
+    return store.make(KIND, run.name, meaning, parents, write)
+
+
+def token_batches(shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int) -> TokenBatches:
+    """The pre-training batches of ``config``: windows of ``context_tokens`` targets each."""
+    samples = Samples(shards, "train", context_tokens, seed)
+    return TokenBatches(samples, config.batch_size, config.gradient_accumulation_steps)
+
+
+def sampler(tokenizer: Tokenizer, prompt: str, tokens: int = 40) -> Sample:
+    """Writes ``tokens`` tokens after ``prompt``, the same for the same weights."""
+
+    def sample(model: Decoder) -> str:
+        from towpath.model.text import generate_text
+
+        return generate_text(model, tokenizer, prompt, max_length=tokens, temperature=0.8, seed=0)
+
+    return sample

@@ -1,0 +1,51 @@
+"""Stopping politely: SIGTERM and SIGINT are answered after the step at hand, with a checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from towpath.core.errors import TowpathError
+
+
+class Interrupted(TowpathError):
+    """Training was asked to stop, and stopped after saving."""
+
+    def __init__(self, text: str, number: int) -> None:
+        super().__init__(text)
+        self.exit_code = 128 + number
+
+
+class StopRequest:
+    """Becomes true when a signal asks to stop; the second one stops at once."""
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+
+    def __call__(self) -> bool:
+        """Whether a stop was asked for."""
+        return self.number is not None
+
+    def receive(self, number: int, frame: FrameType | None) -> None:
+        """Handle one signal."""
+        if self.number is not None:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+@contextmanager
+def stop_request() -> Iterator[StopRequest]:
+    """Listen for SIGTERM and SIGINT while inside; outside the main thread nothing is listened to."""
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield request
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
