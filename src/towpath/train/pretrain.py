@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from towpath.model.config import ModelConfig
     from towpath.model.decoder import Decoder
 
-MakeValidate = Callable[[TokenShards, int], Validate]
-"""Given the shards and the context in tokens: what gives the figures of each validation."""
+MakeValidate = Callable[[TokenShards, Tokenizer, int], Validate]
+"""Given shards, tokenizer and context in tokens: what gives the figures of each validation."""
 
 
 def pretraining(model: Section, train: TrainConfig, seed: int) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def make_checkpoint(
             config=config,
             seed=seed,
             batches=token_batches(shards, config, model_config.n_positions, seed),
-            validate=make_validate(shards, model_config.n_positions) if make_validate else None,
+            validate=make_validate(shards, tokenizer, model_config.n_positions) if make_validate else None,
             sample=sampler(tokenizer, config.sample_prompt),
         )
         facts = run_stage(stage, model)

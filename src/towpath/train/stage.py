@@ -35,7 +35,7 @@ from towpath.train.saves import (
     set_random_state,
 )
 from towpath.train.schedule import Scheduler
-from towpath.train.stop import Interrupted, StopRequest, stop_request
+from towpath.train.stop import StoppedError, StopRequest, stop_request
 
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
@@ -65,7 +65,7 @@ def run_stage(stage: Stage, model: Decoder) -> dict[str, Any]:
     """Train ``model`` in place to the end of the stage. Returns facts about the training.
 
     Raises:
-        Interrupted: a signal asked to stop; a checkpoint was saved.
+        StoppedError: a signal asked to stop; a checkpoint was saved.
         TrainError: too many steps were not finite, or the saved state is of another model.
         DiskFullError: no room for a checkpoint; the last one is good.
     """
@@ -230,7 +230,7 @@ class _Running:
 
     def _end_if_asked(self, stop: StopRequest) -> None:
         if stop.number is not None and not self._is_finished():
-            raise Interrupted(
+            raise StoppedError(
                 f"{self.stage.name}: stopped by a signal after saving. Run the same command to go on.",
                 stop.number,
             )

@@ -11,7 +11,7 @@ from types import FrameType
 from towpath.core.errors import TowpathError
 
 
-class Interrupted(TowpathError):
+class StoppedError(TowpathError):
     """Training was asked to stop, and stopped after saving."""
 
     def __init__(self, text: str, number: int) -> None:

@@ -1,0 +1,138 @@
+"""Perplexity and bits per byte on held-out token streams.
+
+Loss is the mean negative log-likelihood of a text token, in nats; perplexity is its exponential;
+bits per byte divides the same sum by the bytes of those tokens and by ln 2, so that models with
+different tokenizers compare. End-of-document tokens stand for no byte and are not scored. Windows
+don't overlap, so the first tokens of each see little context: figures are a little above those of
+a sliding window.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from towpath.core.errors import DataError
+from towpath.tokenizer import Tokenizer, TokenShards
+
+if TYPE_CHECKING:
+    from towpath.model.decoder import Decoder
+    from towpath.tokenizer.shards import TokenStream
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Score:
+    """How well a model predicts one source. ``nats`` is summed over ``tokens`` tokens of ``bytes`` bytes."""
+
+    nats: float
+    tokens: int
+    bytes: int
+
+    @property
+    def loss(self) -> float:
+        """Nats a token."""
+        return self.nats / max(1, self.tokens)
+
+    @property
+    def perplexity(self) -> float:
+        """exp(loss); infinite where that overflows."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+    @property
+    def bits_per_byte(self) -> float:
+        """Bits a byte of text."""
+        return self.nats / math.log(2) / max(1, self.bytes)
+
+    def figures(self) -> dict[str, float]:
+        """All of it by name."""
+        derived = {"loss": self.loss, "perplexity": self.perplexity, "bits_per_byte": self.bits_per_byte}
+        return {**derived, **asdict(self)}
+
+
+class Perplexity:
+    """Scores a model on one split of ``shards``, source by source."""
+
+    def __init__(
+        self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int, split: str = "validation"
+    ) -> None:
+        self.shards = shards
+        self.context_tokens = context_tokens
+        self.split = split
+        self.byte_lengths = byte_lengths(tokenizer)
+        self.special = np.zeros(len(self.byte_lengths), dtype=bool)
+        self.special[list(tokenizer.special.values())] = True
+
+    def score(self, model: Decoder, batch_size: int = 8, max_tokens: int | None = None) -> dict[str, Score]:
+        """The score of each source, on at most ``max_tokens`` tokens of each.
+
+        Raises:
+            DataError: the split holds no tokens.
+        """
+        scores = {
+            source: self._score_source(model, self.shards.stream(self.split, source), batch_size, max_tokens)
+            for source in self.shards.sources(self.split)
+        }
+        if not any(score.tokens for score in scores.values()):
+            raise DataError(
+                f"The {self.split} split holds no tokens. Raise data.validation_share or add documents."
+            )
+        return scores
+
+    def metrics(self, scores: Mapping[str, Score]) -> dict[str, float]:
+        """Names and values for the log: each source, and all sources by their weights in the mixture."""
+        figures: dict[str, float] = {}
+        weights = {source: self.shards.weights[source] for source, score in scores.items() if score.tokens}
+        whole = sum(weights.values())
+        for name in ("loss", "bits_per_byte"):
+            mean = sum(weights[source] * getattr(scores[source], name) for source in weights)
+            figures[f"{self.split}/{name}"] = mean / whole
+        for source in weights:
+            figures[f"{self.split}/{source}/bits_per_byte"] = scores[source].bits_per_byte
+        return figures
+
+    def _score_source(
+        self, model: Decoder, stream: TokenStream, batch_size: int, max_tokens: int | None
+    ) -> Score:
+        nats, tokens, n_bytes = 0.0, 0, 0
+        device = next(model.parameters()).device
+        for ids in self._batches(stream, batch_size, max_tokens):
+            text = ~self.special[ids]
+            text[:, 0] = False  # the first token of a window is given, not predicted
+            count = int(text.sum())
+            if count == 0:
+                continue
+            labels = torch.from_numpy(np.where(text, ids, IGNORED)).to(device)
+            with torch.no_grad():
+                loss = model(torch.from_numpy(ids).to(device), labels, loss_tokens=1).loss
+            nats += float(loss)
+            tokens += count
+            n_bytes += int(self.byte_lengths[ids][text].sum())
+        return Score(nats, tokens, n_bytes)
+
+    def _batches(
+        self, stream: TokenStream, batch_size: int, max_tokens: int | None
+    ) -> Iterator[NDArray[np.int64]]:
+        """Windows of one token more than the context, stacked; what is left at the end, alone."""
+        size = self.context_tokens
+        end = stream.n_tokens if max_tokens is None else min(stream.n_tokens, max_tokens + 1)
+        full = max(0, end - 1) // size
+        for first in range(0, full, batch_size):
+            rows = range(first, min(first + batch_size, full))
+            yield np.stack([stream.read(row * size, row * size + size + 1) for row in rows])
+        if end - full * size > 1:
+            yield stream.read(full * size, end)[None, :]
+
+
+def byte_lengths(tokenizer: Tokenizer) -> NDArray[np.int64]:
+    """Bytes that each token id stands for, 0 for special ones."""
+    special = set(tokenizer.special.values())
+    sizes = [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
+    return np.array(sizes, dtype=np.int64)

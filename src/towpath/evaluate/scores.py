@@ -1,0 +1,85 @@
+"""Scores: the artifact that says how good a checkpoint is, and the validation used while training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from towpath.core.artifacts import Artifact, Draft, Store
+from towpath.core.config import Execution, Section, identity
+from towpath.core.files import readable_json
+
+if TYPE_CHECKING:
+    from towpath.model.decoder import Decoder
+    from towpath.tokenizer import Tokenizer, TokenShards
+    from towpath.train.stage import Validate
+
+KIND = "scores"
+
+
+class EvaluateConfig(Section):
+    """The table ``[evaluate]``."""
+
+    max_tokens: int | None = Field(None, ge=1)
+    """Most tokens of a source that the final evaluation reads; unset: all that was held out."""
+    training_tokens: Execution[int] = Field(65_536, ge=1)
+    """Most tokens of a source that a validation during training reads."""
+    batch_size: Execution[int] = Field(16, ge=1)
+    """Windows in one forward pass."""
+
+
+def validation(
+    config: EvaluateConfig, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int
+) -> Validate:
+    """The figures that training logs at each validation."""
+    from towpath.evaluate.perplexity import Perplexity
+
+    perplexity = Perplexity(shards, tokenizer, context_tokens)
+
+    def validate(model: Decoder) -> dict[str, float]:
+        return perplexity.metrics(perplexity.score(model, config.batch_size, config.training_tokens))
+
+    return validate
+
+
+def make_scores(
+    store: Store, config: EvaluateConfig, checkpoint: Artifact, tokens: Artifact, name: str
+) -> Artifact:
+    """Score ``checkpoint`` on the held-out part of ``tokens``: scores.json, one entry a source."""
+
+    def write(draft: Draft) -> None:
+        scores = evaluate_checkpoint(config, checkpoint, tokens)
+        (draft.path / "scores.json").write_bytes(readable_json(scores))
+        draft.counts |= {"tokens": sum(int(score["tokens"]) for score in scores.values())}
+        draft.licences += tokens.licences
+
+    return store.make(KIND, name, identity(config), [checkpoint, tokens], write)
+
+
+def evaluate_checkpoint(
+    config: EvaluateConfig, checkpoint: Artifact, tokens: Artifact
+) -> dict[str, Mapping[str, float]]:
+    """Loss, perplexity and bits per byte of every source."""
+    from towpath.core.progress import progress
+    from towpath.evaluate.perplexity import Perplexity
+    from towpath.tokenizer import TokenShards
+    from towpath.train.checkpoint import Checkpoint
+
+    loaded = Checkpoint.open(checkpoint.path).load()
+    shards = TokenShards(tokens)
+    perplexity = Perplexity(shards, loaded.tokenizer, loaded.model.config.n_positions)
+    with progress("evaluate", unit="sources"):
+        scores = perplexity.score(loaded.model, config.batch_size, config.max_tokens)
+    return {source: score.figures() for source, score in sorted(scores.items())}
+
+
+def table(scores: Mapping[str, Mapping[str, float]]) -> str:
+    """``scores`` as lines of text."""
+    lines = [f"{'source':<16}{'bits/byte':>11}{'perplexity':>12}{'nats/token':>12}{'tokens':>12}"]
+    lines += [
+        f"{source:<16}{row['bits_per_byte']:>11.3f}{row['perplexity']:>12.2f}{row['loss']:>12.3f}{row['tokens']:>12,.0f}"
+        for source, row in scores.items()
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,36 @@
+"""Whole runs: what a run file may say, the stages in order, and recipes to start from.
+
+A recipe is a function that returns a ``RunConfig``; a variant calls its parent and changes fields.
+To add one: a file here and a line in ``RECIPES``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+from towpath.core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    from towpath.recipes.run_config import RunConfig
+
+RECIPES = {
+    "tiny": "towpath.recipes.tiny:tiny",
+    "tiny-baseline": "towpath.recipes.tiny:tiny_baseline",
+    "own-text": "towpath.recipes.tiny:own_text",
+    "gpt-125m": "towpath.recipes.gpt:gpt_125m",
+}
+
+
+def recipe(name: str) -> RunConfig:
+    """The run called ``name``.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if name not in RECIPES:
+        raise ConfigError(
+            f"Unknown recipe {name!r}.{did_you_mean(name, RECIPES)} Available: {', '.join(RECIPES)}."
+        )
+    module, _, function = RECIPES[name].partition(":")
+    return getattr(importlib.import_module(module), function)()

@@ -1,0 +1,49 @@
+"""The run file: one section a room."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from towpath.core.config import Section
+from towpath.data.config import DataConfig
+from towpath.evaluate.scores import EvaluateConfig
+from towpath.model.config import MODELS, GPT2Config, ModelConfig
+from towpath.serve.config import ServeConfig
+from towpath.tokenizer.config import TokenizerConfig
+from towpath.train.config import TrainConfig
+from towpath.tune.config import TuneConfig
+
+
+class RunConfig(Section):
+    """A whole run, from documents to a server."""
+
+    name: str
+    """Name of the run, of its folder below runs/ and of the artifacts that it makes."""
+    seed: int = Field(0, ge=0)
+    """Start of every random stream: weights, order of samples, dropout."""
+    data: DataConfig
+    """Sources, filters, deduplication, what is held out."""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    """The tokenizer and its shards."""
+    model: Annotated[ModelConfig, MODELS.choice("gpt2")] = GPT2Config()
+    """The model: gpt2 or modern."""
+    train: TrainConfig = TrainConfig()
+    """Pre-training."""
+    evaluate: EvaluateConfig = EvaluateConfig()
+    """Scoring on held-out text."""
+    tune: TuneConfig = TuneConfig()
+    """Fine-tuning into an assistant."""
+    serve: ServeConfig = ServeConfig()
+    """The server."""
+
+    @model_validator(mode="after")
+    def _vocabulary_fits(self) -> RunConfig:
+        rows, ids = self.model.vocab_size, self.tokenizer.vocab_size
+        if rows is not None and rows < ids:
+            raise ValueError(
+                f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {ids}: tokens would have no "
+                f"embedding. Try model.vocab_size = {-(-ids // 64) * 64}, or leave it out."
+            )
+        return self

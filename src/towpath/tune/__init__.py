@@ -1,0 +1,1 @@
+"""A checkpoint and conversations in, an assistant out: supervised fine-tuning (SFT)."""
