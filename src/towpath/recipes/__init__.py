@@ -34,3 +34,10 @@ def recipe(name: str) -> RunConfig:
         )
     module, _, function = RECIPES[name].partition(":")
     return getattr(importlib.import_module(module), function)()
+
+
+def summary(name: str) -> str:
+    """The first line of a recipe's docstring."""
+    module, _, function = RECIPES[name].partition(":")
+    text = getattr(importlib.import_module(module), function).__doc__
+    return text.strip().splitlines()[0]

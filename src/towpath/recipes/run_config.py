@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from towpath.core.config import Section
 from towpath.data.config import DataConfig
 from towpath.evaluate.scores import EvaluateConfig
-from towpath.model.config import MODELS, GPT2Config, ModelConfig
+from towpath.model.config import GPT2Config, ModelConfig
 from towpath.serve.config import ServeConfig
 from towpath.tokenizer.config import TokenizerConfig
 from towpath.train.config import TrainConfig
@@ -27,7 +26,7 @@ class RunConfig(Section):
     """Sources, filters, deduplication, what is held out."""
     tokenizer: TokenizerConfig = TokenizerConfig()
     """The tokenizer and its shards."""
-    model: Annotated[ModelConfig, MODELS.choice("gpt2")] = GPT2Config()
+    model: ModelConfig = GPT2Config()
     """The model: gpt2 or modern."""
     train: TrainConfig = TrainConfig()
     """Pre-training."""
@@ -43,7 +42,7 @@ class RunConfig(Section):
         rows, ids = self.model.vocab_size, self.tokenizer.vocab_size
         if rows is not None and rows < ids:
             raise ValueError(
-                f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {ids}: tokens would have no "
-                f"embedding. Try model.vocab_size = {-(-ids // 64) * 64}, or leave it out."
+                f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {ids}: "
+                f"tokens would have no embedding. Try model.vocab_size = {-(-ids // 64) * 64}, or leave it out."
             )
         return self

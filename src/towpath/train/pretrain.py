@@ -15,7 +15,7 @@ from towpath.train.config import TrainConfig
 from towpath.train.stage import Sample, Stage, Validate, run_stage
 
 if TYPE_CHECKING:
-    from towpath.model.config import ModelConfig
+    from towpath.model.config import DecoderConfig
     from towpath.model.decoder import Decoder
 
 MakeValidate = Callable[[TokenShards, Tokenizer, int], Validate]
@@ -30,7 +30,7 @@ def pretraining(model: Section, train: TrainConfig, seed: int) -> dict[str, Any]
 def make_checkpoint(
     store: Store,
     run: Run,
-    settings: tuple[ModelConfig, TrainConfig, int],
+    settings: tuple[DecoderConfig, TrainConfig, int],
     parents: tuple[Artifact, Artifact],
     make_validate: MakeValidate | None = None,
 ) -> Artifact:

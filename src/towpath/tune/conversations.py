@@ -50,8 +50,8 @@ def examples(
                 found += _of_chat(document.id, document.messages, template, tokenizer, max_length)
     if not found:
         raise DataError(
-            f"No conversation with an assistant's turn in the {split} split of {', '.join(chosen) or 'no source'}. "
-            "Fine-tuning needs documents with messages: see tune.sft.sources."
+            f"No conversation with an assistant's turn in the {split} split of "
+            f"{', '.join(chosen) or 'no source'}. Fine-tuning needs documents with messages: see tune.sft.sources."
         )
     return found
 

@@ -82,8 +82,8 @@ def check_template(config: SFTConfig, loaded: Loaded) -> None:
     end = config.template.end_of_turn(loaded.tokenizer)
     if end == loaded.tokenizer.pad:
         raise ConfigError(
-            "tune.sft.template ends an assistant's turn with the padding token, so the model would never stop. "
-            "Use <|end|>."
+            "tune.sft.template ends an assistant's turn with the padding token, "
+            "so the model would never stop. Use <|end|>."
         )
 
 

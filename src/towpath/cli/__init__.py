@@ -1,0 +1,84 @@
+"""The command line: one file a verb. Results on standard output, progress on standard error.
+
+Exit status 0 done, 1 failed, 2 used wrongly. A verb's module gives ``SUMMARY``, ``add_arguments``
+and ``run``; it imports what is heavy inside ``run``, so that ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from towpath import __version__
+from towpath.core.errors import TowpathError
+
+VERBS = {
+    "doctor": "check this machine: hardware, versions, disk",
+    "recipe": "print a run file to start from",
+    "config": "check, show, compare or describe run files",
+    "run": "the whole path; finished stages are found, not repeated",
+    "data": "sources to clean, deduplicated documents",
+    "tokenizer": "documents to a tokenizer and token shards",
+    "train": "token shards to a checkpoint",
+    "evaluate": "a checkpoint to scores",
+    "tune": "a checkpoint to an assistant",
+    "generate": "continue a text",
+    "chat": "talk with an assistant in the terminal",
+    "serve": "an HTTP server with a chat page",
+    "trace": "where an artifact, an answer or a sample came from",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb. Returns the exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    verb = next((word for word in words if not word.startswith("-")), None)
+    parser = _parser(verb)
+    options = parser.parse_args(words)
+    if options.verb is None:
+        parser.print_help()
+        return 2
+    try:
+        return importlib.import_module(f"towpath.cli.{options.verb}").run(options)
+    except TowpathError as error:
+        if options.debug:
+            raise
+        print(error, file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _parser(verb: str | None) -> argparse.ArgumentParser:
+    """The parser; only the verb at hand is given its arguments, so that no other is imported."""
+    parser = argparse.ArgumentParser(
+        prog="towpath",
+        description="From raw text to a served language model.",
+        epilog="Start with: towpath run tiny",
+    )
+    parser.add_argument("--version", action="version", version=f"towpath {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", title="verbs")
+    for name, summary in VERBS.items():
+        one = verbs.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        if name == verb:
+            module = importlib.import_module(f"towpath.cli.{name}")
+            module.add_arguments(one)
+        _add_everywhere(one)
+    return parser
+
+
+def _add_everywhere(parser: argparse.ArgumentParser) -> None:
+    """Give ``--json`` and ``--debug`` to a verb, or to each of its actions."""
+    actions = [item for item in parser._actions if isinstance(item, argparse._SubParsersAction)]
+    for inner in (choice for action in actions for choice in action.choices.values()):
+        _add_everywhere(inner)
+    if not actions:
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+        parser.add_argument("--debug", action="store_true", help="show the traceback of an error")

@@ -1,0 +1,79 @@
+"""``towpath run RUN``: the whole path from raw text to an assistant."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from towpath.core.artifacts import Artifact
+    from towpath.recipes.path import Path as RunPath
+
+SAY = ("hi! how are you today?", "what do you like to do for fun?")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments ``RUN [KEY=VALUE …]`` and ``--until``."""
+    from towpath.cli.inputs import add_run_file
+
+    add_run_file(parser)
+    parser.add_argument(
+        "--until", metavar="STAGE", help="stop after data, tokenizer, tokens, train or evaluate"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Walk the path, then say what was made, show a short chat and how to open the chat page."""
+    from towpath.cli.inputs import artifact_facts, path_of, print_result
+    from towpath.core.errors import ConfigError, did_you_mean
+    from towpath.recipes.path import STAGES
+    from towpath.recipes.report import write_report
+
+    if options.until is not None and options.until not in STAGES:
+        hint = did_you_mean(options.until, STAGES)
+        raise ConfigError(f"--until {options.until}: no such stage.{hint} There are: {', '.join(STAGES)}.")
+    path = path_of(options)
+    for stage, seconds in _timed(path.walk(options.until)):
+        print(f"{stage.name}: {stage.artifact.path} ({seconds:.0f} s)", file=sys.stderr)
+    report = write_report(path)
+    facts = {name: artifact_facts(artifact) for name, artifact in path.made.items()}
+    print_result(options, facts, _ending(path, report))
+    return 0
+
+
+def _timed(stages: Any) -> Any:
+    start = time.monotonic()
+    for stage in stages:
+        yield stage, time.monotonic() - start
+        start = time.monotonic()
+
+
+def _ending(path: RunPath, report: Path) -> str:
+    """What a person wants to see at the end of a run."""
+    from towpath.evaluate.scores import table
+
+    lines: list[str] = []
+    if scores := path.made.get("evaluate"):
+        lines += ["", table(json.loads((scores.path / "scores.json").read_bytes()))]
+    if assistant := path.made.get("tune"):
+        lines += ["", "A short chat with the model just trained:", "", _chat(assistant)]
+    lines += ["", "Written:"]
+    lines += [f"  {name:<12}{artifact.path}" for name, artifact in path.made.items()]
+    lines += [f"  {'report':<12}{report}"]
+    if assistant := path.made.get("tune"):
+        lines += ["", f"Open the chat page: {sys.argv[0]} serve {assistant.path}"]
+    return "\n".join(lines)
+
+
+def _chat(assistant: Artifact) -> str:
+    from towpath.cli.chat import conversation
+    from towpath.train.checkpoint import Checkpoint
+
+    turns = conversation(Checkpoint.open(assistant.path).load(), list(SAY), temperature=0.7, seed=0)
+    return "\n".join(
+        f"  {'you' if turn['role'] == 'user' else 'model':>5}: {turn['content']}" for turn in turns
+    )
