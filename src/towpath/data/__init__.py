@@ -1,0 +1,48 @@
+"""Data: dumps and folders of text in, clean documents out. Makes ``Document``.
+
+``make_documents`` reads sources, drops malformed text, what the filters reject and duplicates,
+holds out validation documents by hash of their content, and writes Parquet; ``Documents`` reads
+that. Every record of the input is kept or dropped with a reason, and dropped ones stay beside the
+kept. To add a source or a filter: one file in ``sources/`` or ``filters/`` and one line in its
+catalogue. Knows nothing of tokens and needs no torch; what works on data is imported when it is
+first asked for, so that the settings alone load quickly.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from towpath.data.config import DataConfig, NearDuplicatesConfig
+from towpath.data.document import Document, Message, Rejected
+from towpath.data.filters import FILTERS
+from towpath.data.sources import SOURCES
+
+if TYPE_CHECKING:
+    from towpath.data.documents import Documents, waterfall_table
+    from towpath.data.pipeline import make_documents
+
+__all__ = [
+    "FILTERS",
+    "SOURCES",
+    "DataConfig",
+    "Document",
+    "Documents",
+    "Message",
+    "NearDuplicatesConfig",
+    "Rejected",
+    "make_documents",
+    "waterfall_table",
+]
+
+_AT_WORK = {
+    "Documents": "towpath.data.documents",
+    "make_documents": "towpath.data.pipeline",
+    "waterfall_table": "towpath.data.documents",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _AT_WORK:
+        return getattr(import_module(_AT_WORK[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

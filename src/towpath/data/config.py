@@ -1,0 +1,59 @@
+"""Settings of the data room."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from towpath.core.config import Execution, Section
+from towpath.data.filters import FILTERS, FilterConfig
+from towpath.data.sources import SOURCES, Source
+
+
+class NearDuplicatesConfig(Section):
+    """MinHash: documents that share most of their shingles are found without comparing all pairs."""
+
+    enabled: bool = True
+    """Whether near duplicates are dropped; exact ones always are."""
+    shingle_words: int = Field(default=5, ge=1)
+    """Words in a row that count as one item of a document's set."""
+    bands: int = Field(default=14, ge=1)
+    """Two documents are compared when all hashes of one band are equal."""
+    hashes_per_band: int = Field(default=8, ge=1)
+    """More hashes in a band find only closer pairs."""
+    min_similarity: float = Field(default=0.75, ge=0, le=1)
+    """Compared pairs whose signatures agree in a smaller share of hashes are not duplicates."""
+
+
+class DataConfig(Section):
+    """What is read, what of it stays, and what is held out."""
+
+    sources: tuple[Annotated[Source, SOURCES.choice()], ...] = ()
+    """What to read. Of duplicates in two sources, the one listed first keeps it."""
+    filters: tuple[Annotated[FilterConfig, FILTERS.choice()], ...] = Field(
+        default=({"type": "length"}, {"type": "language"}, {"type": "gopher"}),  # pyright: ignore[reportArgumentType]
+        validate_default=True,
+    )
+    """What judges each document, in this order; the first that drops it names the reason."""
+    near_duplicates: NearDuplicatesConfig = NearDuplicatesConfig()
+    """How near duplicates are found."""
+    validation_share: float = Field(default=0.01, ge=0, lt=1)
+    """Share of each source's documents that is held out, by hash of their content; at least one
+    document of a source that has two, unless it is 0."""
+    part_bytes: int = Field(default=32 << 20, ge=1)
+    """Text in one file of the result, at most, unless one document is longer."""
+    part_documents: int = Field(default=20_000, ge=1)
+    """Documents in one file of the result, at most."""
+    engine: Execution[Literal["native", "ray"]] = "native"
+    """Where the work runs: "native" on this machine, "ray" on the cluster at RAY_ADDRESS."""
+    workers: Execution[Annotated[int, Field(ge=1)] | None] = None
+    """Threads of the native engine; None takes all cores."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> DataConfig:
+        names = [source.name for source in self.sources]
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"two sources are called {repeated[0]!r}; give each its own 'name'.")
+        return self

@@ -1,0 +1,90 @@
+"""Near duplicates by MinHash and locality-sensitive hashing.
+
+Rows whose signatures agree in a whole band become candidates (Leskovec, Rajaraman and Ullman,
+Mining of Massive Datasets, 3.4). Deviation from the usual recipe, which joins all candidates: a
+pair is joined only when its signatures agree in enough hashes, so that rows which are unlike each
+other are not chained together by chance.
+
+N rows, B bands, H hashes in a band.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from towpath.data import engine
+
+_SEED = 20_231  # of the constants that mix a band into one key
+
+
+def near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -> np.ndarray:
+    """For each row the first one of its group of near duplicates, itself if it is the first.
+
+    Args:
+        signatures: uint32, (N, B * H).
+        bands: B.
+        min_similarity: share of equal hashes from which two candidates are joined.
+
+    Returns:
+        int64, (N,).
+    """
+    groups = Groups(len(signatures))
+    if len(signatures):
+        for members in candidates(signatures, bands):
+            join_alike(np.sort(members), signatures, min_similarity, groups)
+    return groups.first()
+
+
+def candidates(signatures: np.ndarray, bands: int) -> list[np.ndarray]:
+    """Rows that have all hashes of one band in common, in no order."""
+    import pyarrow as pa
+
+    keys = band_keys(signatures, bands)  # (N, B)
+    rows = np.repeat(np.arange(len(signatures)), bands)
+    table = pa.table({"band": keys.ravel(), "row": rows})
+    found = engine.from_table(table).groups("band", "row").to_table()["row"]
+    return [members.values.to_numpy() for members in found]
+
+
+def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
+    """One uint64 for each band of each row, (N, B), equal where the bands are equal.
+
+    Different bands share a key about once in 2**64 pairs; the signatures tell them apart later.
+    """
+    per_band = signatures.reshape(len(signatures), bands, -1).astype(np.uint64)  # (N, B, H)
+    constants = np.random.default_rng(_SEED).integers(0, 2**64, per_band.shape[1:], np.uint64) | np.uint64(1)
+    keys = (per_band * constants).sum(axis=2, dtype=np.uint64)  # wraps around on purpose
+    keys ^= keys >> np.uint64(32)
+    return keys * np.uint64(0x9E3779B97F4A7C15)
+
+
+def join_alike(members: np.ndarray, signatures: np.ndarray, min_similarity: float, groups: Groups) -> None:
+    """Join the first of ``members`` with those like it, then the first of the others, and so on."""
+    while len(members) > 1:
+        leader, others = members[0], members[1:]
+        similarity = (signatures[others] == signatures[leader]).mean(axis=1)
+        for member in others[similarity >= min_similarity]:
+            groups.join(int(leader), int(member))
+        members = others[similarity < min_similarity]
+
+
+class Groups:
+    """Disjoint sets of rows (union-find); a set is known by its first row."""
+
+    def __init__(self, n_rows: int) -> None:
+        self._parent = list(range(n_rows))
+
+    def join(self, left: int, right: int) -> None:
+        """Make one set of two."""
+        low, high = sorted((self._find(left), self._find(right)))
+        self._parent[high] = low
+
+    def first(self) -> np.ndarray:
+        """The first row of each row's set."""
+        return np.array([self._find(row) for row in range(len(self._parent))], dtype=np.int64)
+
+    def _find(self, row: int) -> int:
+        while self._parent[row] != row:
+            self._parent[row] = self._parent[self._parent[row]]
+            row = self._parent[row]
+        return row

@@ -1,0 +1,43 @@
+"""Length filter: keep texts that are neither fragments nor dumps."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from towpath.data.document import Document
+from towpath.data.filters import KEEP, Filter, FilterConfig, Verdict, drop
+
+
+class LengthConfig(FilterConfig):
+    """Bounds on the number of characters."""
+
+    type: Literal["length"] = "length"
+    min_chars: int = Field(default=100, ge=0)
+    """Shorter texts are dropped."""
+    max_chars: int = Field(default=100_000, ge=1)
+    """Longer texts are dropped."""
+
+    @model_validator(mode="after")
+    def _bounds_leave_room(self) -> LengthConfig:
+        if self.min_chars > self.max_chars:
+            raise ValueError(
+                f"min_chars = {self.min_chars} is more than max_chars = {self.max_chars}: nothing could pass."
+            )
+        return self
+
+    def build(self) -> Filter:
+        """Drops ``too_short`` and ``too_long``."""
+        return partial(by_length, config=self)
+
+
+def by_length(document: Document, config: LengthConfig) -> Verdict:
+    """Judge the number of characters."""
+    size = len(document.text)
+    if size < config.min_chars:
+        return drop("too_short")
+    if size > config.max_chars:
+        return drop("too_long")
+    return KEEP

@@ -1,0 +1,184 @@
+"""Files of one's own: text and Markdown, JSON lines, Parquet; a file, a folder or a glob.
+
+A text file is one document, or several: a line that holds the separator alone ends one, and a long
+text is cut at a blank line, so that a whole book is many documents and not one that is too long.
+A JSON line or a Parquet row is one document and is never cut. ``byte_offset`` counts in the file
+after decompression.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from pydantic import Field
+
+from towpath.core.errors import DataError
+from towpath.data.document import Document, Message, Rejected, Role
+from towpath.data.sources import Digest, Source
+from towpath.data.sources.found import Found, find_files, kind_of
+from towpath.data.sources.streams import damage_named, opened
+from towpath.data.wellformed import read_utf8
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_PARQUET_ROWS = 256
+
+
+class FilesSource(Source):
+    """Text, Markdown, JSON lines or Parquet files."""
+
+    type: Literal["files"] = "files"
+    path: str
+    """A file, a folder (with those below it) or a glob of .txt, .md, .jsonl or .parquet files; the
+    first three also as .gz, .bz2 or .zst."""
+    text_field: str = "text"
+    """Field of a JSON line, or column of a Parquet file, that holds the text. A record without it
+    may hold "messages", a list of {role, content}. "url" and "date" are taken where they are."""
+    separator: str | None = "<|endoftext|>"
+    """A line of a text file that holds only this ends a document."""
+    cut_bytes: int | None = Field(default=20_000, ge=1)
+    """Text files are cut into documents of about so many bytes, at a blank line or else at a line's
+    end; None leaves them whole."""
+
+    def documents(self) -> Iterator[Document | Rejected]:
+        """Every document, file by file in the order of their paths."""
+        found = self._found()
+        for path in found.paths:
+            if kind_of(path) == ".parquet":
+                yield from self._from_parquet(path, found.place(path))
+            elif kind_of(path) == ".jsonl":
+                yield from self._from_json_lines(path, found.place(path))
+            else:
+                yield from self._from_text(path, found.place(path))
+
+    def fingerprint(self, sha256: Digest) -> str:
+        """Digest of the files' paths, sizes and content."""
+        return self._found().fingerprint(sha256)
+
+    def _found(self) -> Found:
+        return find_files(self.path, SUFFIXES)
+
+    def _from_text(self, path: Path, place: str) -> Iterator[Document]:
+        separator = self.separator.encode() if self.separator else None
+        with opened(path) as lines:
+            for offset, raw in cut(lines, separator, self.cut_bytes):
+                text = read_utf8(raw).replace("\r\n", "\n")
+                yield self.document(text, path=place, byte_offset=offset)
+
+    def _from_json_lines(self, path: Path, place: str) -> Iterator[Document | Rejected]:
+        offset = 0
+        with opened(path) as lines:
+            for line in lines:
+                if not line.isspace():
+                    yield self._from_json(read_utf8(line), place, offset)
+                offset += len(line)
+
+    def _from_json(self, line: str, place: str, offset: int) -> Document | Rejected:
+        try:
+            record = json.loads(line.removeprefix("\ufeff"))
+        except (ValueError, RecursionError):
+            return Rejected(self.document(line, path=place, byte_offset=offset), "bad_json")
+        document = self._from_record(record, place, offset)
+        return document or Rejected(self.document(line, path=place, byte_offset=offset), "no_text")
+
+    def _from_parquet(self, path: Path, place: str) -> Iterator[Document | Rejected]:
+        import pyarrow.parquet
+
+        with damage_named(path), pyarrow.parquet.ParquetFile(path) as file:
+            columns = file.schema_arrow.names
+            if not {self.text_field, "messages"}.intersection(columns):
+                raise DataError(
+                    f"{path} has no column {self.text_field!r}; it has: {', '.join(columns)}. "
+                    "Name the one that holds the text in text_field."
+                )
+            wanted = [name for name in (self.text_field, "messages", "url", "date") if name in columns]
+            row = 0
+            for batch in file.iter_batches(_PARQUET_ROWS, columns=wanted):
+                for record in _with_raw(batch, self.text_field).to_pylist():
+                    document = self._from_record(record, f"{place}#{row}", None)
+                    yield document or Rejected(self.document("", path=f"{place}#{row}"), "no_text")
+                    row += 1
+
+    def _from_record(self, record: Any, place: str, offset: int | None) -> Document | None:
+        if not isinstance(record, Mapping):
+            return None
+        messages = read_messages(record.get("messages"))
+        text = record.get(self.text_field)
+        if isinstance(text, bytes):
+            text = read_utf8(text)
+        if not isinstance(text, str):
+            if messages is None:
+                return None
+            text = "\n".join(message.content for message in messages)
+        return self.document(
+            text,
+            path=place,
+            byte_offset=offset,
+            url=_string(record.get("url")),
+            date=_string(record.get("date")),
+            messages=messages,
+        )
+
+
+def cut(
+    lines: Iterable[bytes], separator: bytes | None, cut_bytes: int | None
+) -> Iterator[tuple[int, bytes]]:
+    """Documents of a text file as (byte offset, bytes). A line is never cut, blank documents are left out.
+
+    Memory use is that of one document, or of the longest line.
+    """
+    piece, start, size, size_at_blank = [], 0, 0, 0
+    for number, line in enumerate(lines):
+        if number == 0 and line.startswith(_BYTE_ORDER_MARK):
+            start, line = len(_BYTE_ORDER_MARK), line[len(_BYTE_ORDER_MARK) :]
+        if separator is not None and line.strip() == separator:
+            yield from _unless_blank(start, b"".join(piece))
+            piece, start, size, size_at_blank = [], start + size + len(line), 0, 0
+            continue
+        if cut_bytes is not None and piece and size + len(line) > cut_bytes:
+            end = size_at_blank if size_at_blank >= cut_bytes // 2 else size
+            whole = b"".join(piece)
+            yield from _unless_blank(start, whole[:end])
+            piece, start, size, size_at_blank = [whole[end:]], start + end, size - end, 0
+        piece.append(line)
+        size += len(line)
+        if line.isspace():
+            size_at_blank = size
+    yield from _unless_blank(start, b"".join(piece))
+
+
+def _unless_blank(start: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
+    if raw.strip():
+        yield start, raw
+
+
+def read_messages(value: Any) -> tuple[Message, ...] | None:
+    """``value`` as the turns of a chat, or None when it is none."""
+    if not isinstance(value, list) or not value:
+        return None
+    turns = [turn if isinstance(turn, Mapping) else {} for turn in value]
+    if not all(turn.get("role") in get_args(Role) and isinstance(turn.get("content"), str) for turn in turns):
+        return None
+    return tuple(Message(turn["role"], turn["content"]) for turn in turns)
+
+
+def _with_raw(batch: pa.RecordBatch, column: str) -> pa.RecordBatch:
+    """``batch`` with the strings of ``column`` as bytes, which need not be UTF-8."""
+    import pyarrow as pa
+
+    if column not in batch.schema.names:
+        return batch
+    values = batch.column(column)
+    if not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return batch
+    return batch.set_column(batch.schema.get_field_index(column), column, values.cast(pa.large_binary()))
+
+
+def _string(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,83 @@
+"""Which files a path of the run file means: one file, all files of a folder, or those of a glob."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from towpath.core.errors import DataError, did_you_mean
+from towpath.data.sources import Digest
+from towpath.data.sources.streams import COMPRESSIONS
+
+
+@dataclass(frozen=True)
+class Found:
+    """Files sorted by their place below ``root``."""
+
+    root: Path
+    paths: tuple[Path, ...]
+
+    def place(self, path: Path) -> str:
+        """``path`` below the root, with forward slashes: the same on every machine."""
+        return path.relative_to(self.root).as_posix()
+
+    def fingerprint(self, sha256: Digest) -> str:
+        """Digest of the files' places, sizes and content."""
+        digest = hashlib.sha256()
+        for path in self.paths:
+            line = f"{self.place(path)}\0{path.stat().st_size}\0{sha256(path)}\n"
+            digest.update(line.encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()
+
+
+def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
+    """The files that ``pattern`` means and whose kind is one of ``suffixes``; hidden ones are left out.
+
+    Raises:
+        DataError: there are none.
+    """
+    path = Path(pattern).expanduser()
+    if path.is_file():
+        return _supported(pattern, path.parent, [path], suffixes)
+    if path.is_dir():
+        return _supported(pattern, path, list(path.rglob("*")), suffixes)
+    if not glob.has_magic(pattern):
+        siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"{path} does not exist.{did_you_mean(path.name, siblings)} {_expected(suffixes)}")
+    matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
+    if not matches:
+        raise DataError(f"No file matches {pattern!r} (looked from {Path.cwd()}). {_expected(suffixes)}")
+    return _supported(pattern, _fixed_start(path), [Path(match) for match in matches], suffixes)
+
+
+def kind_of(path: Path) -> str:
+    """The suffix that tells what is in a file, without that of its compression: a.txt.gz has ".txt"."""
+    return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
+
+
+def _supported(pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequence[str]) -> Found:
+    chosen = [path for path in paths if kind_of(path) in suffixes and not _hidden(path, root)]
+    chosen = [path for path in chosen if path.is_file()]
+    if not chosen:
+        what = f"{pattern!r} holds no file that can be read" if paths else f"{pattern!r} is an empty folder"
+        raise DataError(f"{what}. {_expected(suffixes)}")
+    return Found(root, tuple(sorted(chosen, key=lambda path: path.relative_to(root).as_posix())))
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _fixed_start(path: Path) -> Path:
+    first = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:first])
+
+
+def _expected(suffixes: Sequence[str]) -> str:
+    return (
+        f"Expected a file, a folder or a glob of {', '.join(suffixes)} "
+        f"(also compressed: {', '.join(COMPRESSIONS)})."
+    )
