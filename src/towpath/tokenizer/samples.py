@@ -1,0 +1,96 @@
+"""Samples: the windows of tokens that a model is trained on, by index, and where each came from.
+
+Comes in: TokenShards, a split, a context length and a seed. Goes out: for any sample index the ids
+of its window, and the documents and byte ranges that they are. Window k of a source covers its
+tokens k * T to (k + 1) * T, both included: T inputs and, one further, T targets. What is left at the
+end of a stream, less than T + 1 tokens, is in no window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from towpath.tokenizer.order import Draw, Mixture
+from towpath.tokenizer.shards import TokenShards
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of a window that comes from one document."""
+
+    document_id: str
+    source: str
+    token_start: int
+    """First token, counted in the window."""
+    token_stop: int
+    """One past the last; the document's <|endoftext|> is a token of 0 bytes."""
+    byte_start: int
+    """First byte, counted in the UTF-8 form of the document's text; may be inside a character."""
+    byte_stop: int
+    """One past the last."""
+
+
+class Samples:
+    """Windows of ``context_tokens`` + 1 ids, for any sample index from 0 up.
+
+    Sources are mixed by ``weights``, or by those of the shards when None; one without a weight is
+    never drawn. Which window an index means depends on seed, sizes and weights alone; see ``Mixture``.
+    """
+
+    def __init__(
+        self,
+        shards: TokenShards,
+        split: str,
+        context_tokens: int,
+        seed: int,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.context_tokens = context_tokens
+        self._streams = {source: shards.stream(split, source) for source in shards.sources(split)}
+        self.sizes: dict[str, int] = {
+            source: max(stream.n_tokens - 1, 0) // context_tokens for source, stream in self._streams.items()
+        }
+        """Windows in each source."""
+        chosen = shards.weights if weights is None else weights
+        self.mixture = Mixture(self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed)
+        self._text_bytes = shards.tokenizer.text_bytes
+
+    def draw(self, index: int) -> Draw:
+        """Which source, epoch and window sample ``index`` is."""
+        return self.mixture[index]
+
+    def ids(self, index: int) -> NDArray[np.int64]:
+        """The ids of sample ``index``, shape (context_tokens + 1,)."""
+        draw = self.mixture[index]
+        return self._streams[draw.source].read(*self._token_range(draw.window))
+
+    def provenance(self, index: int) -> list[Span]:
+        """Where the ids of sample ``index`` come from; the spans follow each other without a gap."""
+        draw = self.mixture[index]
+        stream = self._streams[draw.source]
+        start, stop = self._token_range(draw.window)
+        spans: list[Span] = []
+        position = start
+        while position < stop:
+            place = stream.document_at(position)
+            end = min(stop, stream.document_range(place.ordinal)[1])
+            before = self._bytes_of(stream.read(place.start_token, position))
+            inside = self._bytes_of(stream.read(position, end))
+            tokens = (position - start, end - start)
+            spans.append(Span(place.document_id, draw.source, *tokens, before, before + inside))
+            position = end
+        return spans
+
+    def _token_range(self, window: int) -> tuple[int, int]:
+        start = window * self.context_tokens
+        return start, start + self.context_tokens + 1
+
+    def _bytes_of(self, ids: NDArray[np.int64]) -> int:
+        return int(self._text_bytes[ids].sum())
