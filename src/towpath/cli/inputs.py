@@ -91,8 +91,9 @@ def require_template(checkpoint: Checkpoint) -> None:
     """Refuse a checkpoint that was never tuned to chat."""
     if checkpoint.facts.get("template_sha256") is None:
         raise ArtifactError(
-            f"{checkpoint.name} was not tuned to chat. Continue a text with: towpath generate {checkpoint.name} "
-            '"Once upon a time", or tune it: a table [tune.sft] in the run file, then: towpath tune run.toml'
+            f"{checkpoint.name} was not tuned to chat. Continue a text with: "
+            f'towpath generate {checkpoint.name} "Once upon a time", or tune it: '
+            "a table [tune.sft] in the run file, then: towpath tune sft run.toml"
         )
 
 

@@ -4,6 +4,7 @@ what was decided about it."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +154,7 @@ def _document(store: Store, reference: str, identifier: str) -> tuple[Any, str]:
 
     for ancestor in ancestors(store, store.open(reference)):
         if ancestor.artifact is not None and ancestor.artifact.kind == "documents":
-            found = Documents(ancestor.artifact).find(identifier)
-            if found is not None:
-                facts = found.facts()
-                return facts, json.dumps(facts, indent=2, ensure_ascii=False)
-    raise ArtifactError(f"No document {identifier!r} in the documents behind {reference!r}.")
+            split, document, reason = Documents(ancestor.artifact).find(identifier)
+            facts = {"split": split, "reason": reason, **dataclasses.asdict(document)}
+            return facts, json.dumps(facts, indent=2, ensure_ascii=False)
+    raise ArtifactError(f"There are no documents behind {reference!r} that are still here.")

@@ -20,12 +20,11 @@ from numpy.typing import NDArray
 
 from towpath.core.errors import DataError
 from towpath.tokenizer import Tokenizer, TokenShards
+from towpath.train.batches import IGNORED
 
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
     from towpath.tokenizer.shards import TokenStream
-
-IGNORED = -100
 
 
 @dataclass(frozen=True)
@@ -66,8 +65,8 @@ class Perplexity:
         self.shards = shards
         self.context_tokens = context_tokens
         self.split = split
-        self.byte_lengths = byte_lengths(tokenizer)
-        self.special = np.zeros(len(self.byte_lengths), dtype=bool)
+        self.text_bytes = tokenizer.text_bytes
+        self.special = np.zeros(tokenizer.vocab_size, dtype=bool)
         self.special[list(tokenizer.special.values())] = True
 
     def score(self, model: Decoder, batch_size: int = 8, max_tokens: int | None = None) -> dict[str, Score]:
@@ -114,7 +113,7 @@ class Perplexity:
                 loss = model(torch.from_numpy(ids).to(device), labels, loss_tokens=1).loss
             nats += float(loss)
             tokens += count
-            n_bytes += int(self.byte_lengths[ids][text].sum())
+            n_bytes += int(self.text_bytes[ids][text].sum())
         return Score(nats, tokens, n_bytes)
 
     def _batches(
@@ -129,10 +128,3 @@ class Perplexity:
             yield np.stack([stream.read(row * size, row * size + size + 1) for row in rows])
         if end - full * size > 1:
             yield stream.read(full * size, end)[None, :]
-
-
-def byte_lengths(tokenizer: Tokenizer) -> NDArray[np.int64]:
-    """Bytes that each token id stands for, 0 for special ones."""
-    special = set(tokenizer.special.values())
-    sizes = [0 if i in special else len(tokenizer.token_bytes(i)) for i in range(tokenizer.vocab_size)]
-    return np.array(sizes, dtype=np.int64)

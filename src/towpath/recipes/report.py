@@ -112,9 +112,8 @@ def plot(curves: Mapping[str, Sequence[tuple[int, float]]], x_label: str, y_labe
         color = _COLORS[index % len(_COLORS)]
         line = " ".join(place(*point) for point in curve)
         marks.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        marks.append(
-            f'<text x="{_WIDTH - _MARGIN}" y="{16 + 16 * index}" text-anchor="end" fill="{color}">{name}</text>'
-        )
+        x, y = _WIDTH - _MARGIN, 16 + 16 * index
+        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" fill="{color}">{name}</text>')
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="loss by step">{"".join(marks)}</svg>'
     )
@@ -124,7 +123,9 @@ _FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
-pre {{ overflow-x: auto; font-size: 13px; }} svg {{ width: 100%; }} svg text {{ font-size: 12px; fill: currentColor; }}
+pre {{ overflow-x: auto; font-size: 13px; }}
+svg {{ width: 100%; }}
+svg text {{ font-size: 12px; fill: currentColor; }}
 </style></head><body>
 {body}
 </body></html>

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from pydantic import Field, model_validator
 
 from towpath.core.config import Section
@@ -43,6 +42,6 @@ class RunConfig(Section):
         if rows is not None and rows < ids:
             raise ValueError(
                 f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {ids}: "
-                f"tokens would have no embedding. Try model.vocab_size = {-(-ids // 64) * 64}, or leave it out."
+                f"tokens would have no embedding. Try {-(-ids // 64) * 64}, or leave it out."
             )
         return self

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from towpath.core.config import Section
+from pydantic import TypeAdapter
+
 from towpath.core.errors import ArtifactError
 from towpath.core.files import read_manifest, readable_json, verify
-from towpath.model.config import MODELS
+from towpath.model.config import DecoderConfig, ModelConfig
 from towpath.tokenizer import ChatTemplate, Tokenizer
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 KIND = "checkpoint"
 _WEIGHTS = "model.safetensors"
 _MODEL = "model.json"
-_TEMPLATE = "chat_template.json"
 _FACTS = "checkpoint.json"
 
 
@@ -36,7 +36,7 @@ class Loaded:
     model: Decoder
     tokenizer: Tokenizer
     template: ChatTemplate | None
-    config: Section
+    config: DecoderConfig
     id: str
     name: str
 
@@ -86,8 +86,8 @@ class Checkpoint:
         expected = self.facts.get("template_sha256")
         if expected is None:
             return None
-        template = ChatTemplate.model_validate_json((self.path / _TEMPLATE).read_bytes())
-        self._same(_TEMPLATE, template.sha256, expected)
+        template = ChatTemplate.load(self.path)
+        self._same("chat_template.json", template.sha256, expected)
         return template
 
     def load(self, device: str = "cpu") -> Loaded:
@@ -101,10 +101,10 @@ class Checkpoint:
         load_weights(model, self.path / _WEIGHTS)
         return Loaded(model.to(device).eval(), tokenizer, template, config, self.id, self.name)
 
-    def model_config(self) -> Section:
+    def model_config(self) -> DecoderConfig:
         """The configuration of its model."""
         tree = json.loads((self.path / _MODEL).read_bytes())
-        return MODELS.load(tree["type"]).model_validate(tree)
+        return TypeAdapter(ModelConfig).validate_python(tree)
 
     def _same(self, what: str, found: str, expected: str) -> None:
         if found != expected:
@@ -129,6 +129,6 @@ def write_checkpoint(
     tokenizer.save(folder)
     digests: dict[str, Any] = {"tokenizer_sha256": tokenizer.sha256, "template_sha256": None}
     if template is not None:
-        (folder / _TEMPLATE).write_bytes(readable_json(template.model_dump(mode="json")))
+        template.save(folder)
         digests["template_sha256"] = template.sha256
     (folder / _FACTS).write_bytes(readable_json({**digests, **facts}))

@@ -3,8 +3,8 @@
 Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; the Newton-Schulz
 coefficients are theirs, and so is the scale sqrt(max(1, rows / columns)) of the update.
 Deviation: the iteration runs in fp32 on a CPU, where bf16 is the slow type, and in bf16 on a GPU
-(torch.optim.Muon always takes bf16); a parameter may hold several matrices stacked by rows
-(``stacked`` of its group), each made orthogonal by itself.
+(torch.optim.Muon always takes bf16); a parameter may hold several matrices one below the other
+(``row_parts`` of its group: the rows of each), and each is made orthogonal by itself.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
     """The nearest matrix with singular values around 1 (0.7 to 1.2), by Newton-Schulz iteration.
 
     Args:
-        matrix: (..., rows, columns).
+        matrix: (rows, columns).
         iterations: 5 brings singular values above about 1e-3 of the largest into the range.
 
     Returns:
         The same shape, in the type of the iteration.
     """
     x = matrix.float() if matrix.device.type == "cpu" else matrix.bfloat16()
-    tall = x.size(-2) > x.size(-1)
+    tall = x.size(0) > x.size(1)
     if tall:
-        x = x.mT
-    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+        x = x.T
+    x = x / (x.norm() + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.mT
-        polynomial = _B * gram + _C * gram @ gram
-        x = _A * x + polynomial @ x
-    return x.mT if tall else x
+        gram = x @ x.T
+        polynomial = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.addmm(x, polynomial, x, beta=_A)
+    return x.T if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
             "momentum": momentum,
             "weight_decay": weight_decay,
             "iterations": iterations,
-            "stacked": 1,
+            "row_parts": None,
         }
         super().__init__(params, defaults)
 
@@ -75,10 +75,10 @@ class Muon(torch.optim.Optimizer):
         buffer, momentum = state["momentum"], group["momentum"]
         buffer.lerp_(parameter.grad, 1 - momentum)
         update = parameter.grad.lerp(buffer, momentum)
-        rows, columns = parameter.shape
-        stacked = group["stacked"]
-        matrices = update.view(stacked, rows // stacked, columns)
-        scale = max(1.0, rows / stacked / columns) ** 0.5
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        direction = orthogonalize(matrices, group["iterations"]).reshape(rows, columns)
-        parameter.add_(direction.to(parameter.dtype), alpha=-group["lr"] * scale)
+        sizes = group["row_parts"] or (len(parameter),)
+        for part, direction in zip(parameter.split(sizes), update.split(sizes), strict=True):
+            rows, columns = part.shape
+            scale = max(1.0, rows / columns) ** 0.5
+            step = orthogonalize(direction, group["iterations"]).to(part.dtype)
+            part.add_(step, alpha=-group["lr"] * scale)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from towpath.core.errors import TrainError
+from towpath.model.linear import fused_rows
 from towpath.train.config import MuonConfig, TrainConfig
 from towpath.train.muon import Muon
 
@@ -70,7 +71,8 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:
     parts: dict[str, torch.optim.Optimizer] = {}
     if isinstance(config.optimizer, MuonConfig):
         hidden = dict(hidden_matrices(model))
-        groups = [_muon_group(model, name, matrix) for name, matrix in hidden.items()]
+        parts_of = fused_rows(model)
+        groups = [{"params": [matrix], "row_parts": parts_of.get(name)} for name, matrix in hidden.items()]
         choice = config.optimizer
         parts["muon"] = Muon(
             groups, choice.learning_rate, choice.momentum, choice.weight_decay, choice.iterations
@@ -89,11 +91,6 @@ def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     for module_name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module is not head and module.weight.requires_grad:
             yield f"{module_name}.weight", module.weight
-
-
-def _muon_group(model: nn.Module, name: str, matrix: nn.Parameter) -> dict[str, object]:
-    module = model.get_submodule(name.removesuffix(".weight"))
-    return {"params": [matrix], "stacked": getattr(module, "stacked", 1)}
 
 
 def _adamw(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:

@@ -39,7 +39,7 @@ def stream_reply(
         top_p=top_p,
         repetition_penalty=repetition_penalty,
         seed=seed,
-        stop_ids=(template.end_of_turn(tokenizer), tokenizer.end_of_text),
+        stop_ids=(template.end_of_turn_id(tokenizer), tokenizer.end_of_text),
     )
     yield from stream_text(model, tokenizer, prompt, sampling)
 

@@ -16,7 +16,7 @@ import torch
 from towpath.core.errors import DataError
 from towpath.data import Documents, Message
 from towpath.tokenizer import ChatTemplate, Tokenizer
-from towpath.tokenizer.order import KeyedPermutation
+from towpath.tokenizer.order import KeyedPermutation, key_of
 from towpath.train.batches import IGNORED, Batch
 
 
@@ -51,7 +51,8 @@ def examples(
     if not found:
         raise DataError(
             f"No conversation with an assistant's turn in the {split} split of "
-            f"{', '.join(chosen) or 'no source'}. Fine-tuning needs documents with messages: see tune.sft.sources."
+            f"{', '.join(chosen) or 'no source'}. "
+            "Fine-tuning needs documents with messages: see tune.sft.sources."
         )
     return found
 
@@ -117,7 +118,8 @@ class ExampleBatches:
 
     def _at(self, index: int) -> Example:
         epoch, position = divmod(index, len(self.examples))
-        return self.examples[KeyedPermutation(len(self.examples), (self.seed, epoch))[position]]
+        order = KeyedPermutation(len(self.examples), key_of(self.seed, "sft", epoch))
+        return self.examples[order[position]]
 
     def batch(self, step: int) -> Batch:
         """See ``towpath.train.batches.BatchSource``."""

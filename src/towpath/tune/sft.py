@@ -79,7 +79,7 @@ def example_sets(
 
 def check_template(config: SFTConfig, loaded: Loaded) -> None:
     """Refuse a template whose end of turn is the padding, or no single trained token."""
-    end = config.template.end_of_turn(loaded.tokenizer)
+    end = config.template.end_of_turn_id(loaded.tokenizer)
     if end == loaded.tokenizer.pad:
         raise ConfigError(
             "tune.sft.template ends an assistant's turn with the padding token, "

@@ -1,0 +1,117 @@
+"""The loop: a step's loss is a mean over all its targets, and nothing that is not finite is applied."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.train.conftest import CONTEXT, VOCABULARY, batches, model, stage, train_config, weights
+from towpath.core.errors import TrainError
+from towpath.train.batches import IGNORED, Batch, ahead
+from towpath.train.loop import accumulate
+from towpath.train.precision import choose_precision
+from towpath.train.stage import run_stage
+
+
+def ragged(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Token ids, and labels of which each row ignores another share."""
+    generator = torch.Generator().manual_seed(3)
+    ids = torch.randint(0, VOCABULARY, (rows, CONTEXT), generator=generator)
+    labels = ids.clone()
+    for row in range(rows):
+        labels[row, : 1 + row % (CONTEXT - 2)] = IGNORED
+    return ids, labels
+
+
+@pytest.mark.parametrize("accumulation", [2, 4, 16])
+def test_accumulated_gradients_equal_those_of_one_big_batch(accumulation: int) -> None:
+    ids, labels = ragged(16)
+    targets = int((labels[:, 1:] != IGNORED).sum())
+    precision = choose_precision(train_config())
+    results = []
+    for parts in (1, accumulation):
+        decoder = model(dropout=0.0)
+        micro = [
+            {"input_ids": i, "labels": o} for i, o in zip(ids.chunk(parts), labels.chunk(parts), strict=True)
+        ]
+        loss = accumulate(decoder, Batch(micro, targets), precision)
+        results.append((loss, {name: value.grad for name, value in decoder.named_parameters()}))
+    (loss, gradients), (other_loss, other_gradients) = results
+    assert loss == pytest.approx(other_loss, abs=1e-6)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(gradient, other_gradients[name], rtol=0, atol=1e-6)
+
+
+def test_the_loss_falls(tmp_path: Path) -> None:
+    config = train_config(max_steps=60, eval_steps=1000)
+    run_stage(stage(tmp_path, config), model(dropout=0.0))
+    from towpath.core.metrics import read_log
+
+    losses = [row["value"] for row in read_log(tmp_path / "log.jsonl") if row["name"] == "train/loss"]
+    assert losses[0] == pytest.approx(math.log(VOCABULARY), rel=0.1)
+    assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+
+
+class Poisoned:
+    """Batches whose labels are all ignored but counted: the loss of such a step is 0 / 0 made by hand."""
+
+    def __init__(self, source, steps: range) -> None:
+        self.source = source
+        self.steps = steps
+
+    def batch(self, step: int) -> Batch:
+        batch = self.source.batch(step)
+        return Batch(batch.micro_batches, 0) if step in self.steps else batch
+
+    def describe(self, step: int) -> str:
+        return self.source.describe(step)
+
+
+def test_a_step_that_is_not_finite_is_not_applied(tmp_path: Path) -> None:
+    one = stage(tmp_path, train_config(max_steps=6, warmup_steps=0, max_bad_steps=3))
+    one.batches = Poisoned(batches(one.config), range(2, 5))
+    decoder = model()
+    run_stage(one, decoder)
+    assert all(torch.isfinite(value).all() for value in weights(decoder).values())
+    rows = [line for line in (tmp_path / "log.jsonl").read_text().splitlines() if "bad_steps" in line]
+    assert ['"value": 3' in row for row in rows] == [False, False, False, False, True, False]
+
+
+def test_too_many_bad_steps_stop_the_run_and_name_the_samples(tmp_path: Path) -> None:
+    one = stage(tmp_path, train_config(max_bad_steps=2, save_steps=1))
+    one.batches = Poisoned(batches(one.config), range(4, 9))
+    decoder = model()
+    with pytest.raises(TrainError, match=r"Step 7: loss = (nan|inf).*samples 48 to 55.*None was applied"):
+        run_stage(one, decoder)
+    assert all(torch.isfinite(value).all() for value in weights(decoder).values())
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_batches_made_ahead_come_in_order(workers: int) -> None:
+    source = batches(train_config())
+    made = list(ahead(source, 5, 4, workers))
+    expected = [source.batch(step) for step in range(5, 9)]
+    for one, other in zip(made, expected, strict=True):
+        for left, right in zip(one.micro_batches, other.micro_batches, strict=True):
+            assert torch.equal(left["input_ids"], right["input_ids"])
+
+
+def test_bf16_autocast_trains_on_a_cpu(tmp_path: Path) -> None:
+    decoder = model()
+    run_stage(stage(tmp_path, train_config(precision="bf16", max_steps=3)), decoder)
+    assert decoder.head_weight.dtype == torch.float32
+
+
+def test_fp16_on_a_cpu_is_said_to_be_fp32(capsys: pytest.CaptureFixture[str]) -> None:
+    assert choose_precision(train_config(fp16=True)).name == "fp32"
+    assert "fp16 needs a GPU" in capsys.readouterr().err
+
+
+def test_cuda_without_a_gpu_is_refused() -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(TrainError, match='train.device = "cuda", but torch sees no GPU'):
+        choose_precision(train_config(device="cuda"))
