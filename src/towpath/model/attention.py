@@ -1,0 +1,101 @@
+"""Causal self-attention with any number of key-value heads, by ``scaled_dot_product_attention``.
+
+Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al. 2023,
+arXiv:2305.13245; normalised queries and keys: Henry et al. 2020, arXiv:2010.04245, with the learned
+scale of Qwen3. Queries, keys and values come from one matrix: one product instead of three.
+
+B batch, T new tokens, S tokens so far with the new ones, C width, H query heads, K key-value
+heads, D head dimension.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from towpath.model.cache import KeyValueCache
+from towpath.model.linear import FusedLinear
+from towpath.model.norms import RMSNorm
+from towpath.model.rotary import Rotation, rotate
+
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the tokens of one pass stand and what they see: the same for every block."""
+
+    rotation: Rotation | None = None
+    """Angles of the new tokens, for layouts with rotary positions."""
+    mask: Bool[Tensor, "T S"] | None = None
+    """True where a new token sees an earlier one. None: causal among the new tokens alone."""
+    cache: KeyValueCache | None = None
+    """Keys and values of the tokens before the new ones."""
+
+
+@dataclass(frozen=True)
+class HeadShape:
+    """The sizes of an attention layer."""
+
+    n_embd: int
+    n_head: int
+    n_kv_head: int
+    head_width: int
+
+
+class Attention(nn.Module):
+    """Every token gathers values from itself and the tokens before it."""
+
+    def __init__(
+        self, shape: HeadShape, *, bias: bool, dropout: float = 0.0, norm_epsilon: float | None = None
+    ) -> None:
+        """``norm_epsilon``: normalise queries and keys with this epsilon; None does not."""
+        super().__init__()
+        self.shape, self.dropout = shape, dropout
+        queries, keys = shape.n_head * shape.head_width, shape.n_kv_head * shape.head_width
+        self.qkv = FusedLinear(shape.n_embd, (queries, keys, keys), bias=bias)
+        self.out = nn.Linear(queries, shape.n_embd, bias=bias)
+        self.query_norm = None if norm_epsilon is None else RMSNorm(shape.head_width, norm_epsilon)
+        self.key_norm = None if norm_epsilon is None else RMSNorm(shape.head_width, norm_epsilon)
+
+    def forward(self, x: Float[Tensor, "B T C"], place: Placement, layer: int) -> Float[Tensor, "B T C"]:
+        """What each token of ``x`` gathers; ``layer`` says which part of the cache is this one's."""
+        q, k, v = (part.unflatten(-1, (-1, self.shape.head_width)) for part in self.qkv.parts(x))
+        if self.query_norm is not None and self.key_norm is not None:
+            q, k = self.query_norm(q), self.key_norm(k)  # (B, T, H, D), (B, T, K, D)
+        if place.rotation is not None:
+            q, k = rotate(q, place.rotation), rotate(k, place.rotation)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+        if place.cache is not None:
+            k, v = place.cache.append(layer, k, v)  # (B, K, S, D)
+        gathered = attend(q, k, v, place.mask, self.dropout if self.training else 0.0)
+        return self.out(gathered.transpose(1, 2).flatten(2))
+
+
+def attend(
+    q: Float[Tensor, "B H T D"],
+    k: Float[Tensor, "B K S D"],
+    v: Float[Tensor, "B K S D"],
+    mask: Bool[Tensor, "T S"] | None,
+    dropout: float,
+) -> Float[Tensor, "B H T D"]:
+    """Causal attention; H is a multiple of K and each key-value head serves H / K query heads."""
+    batch, n_head, n_tokens, width = q.shape
+    n_kv_head = k.shape[1]
+    if n_tokens == 1:  # sees everything: the heads of a group become its queries, nothing is copied
+        grouped = q.reshape(batch, n_kv_head, -1, width)  # (B, K, H/K, D)
+        gathered = F.scaled_dot_product_attention(grouped, k, v, dropout_p=dropout)
+        return gathered.reshape(batch, n_head, 1, width)
+    if n_kv_head != n_head:
+        k, v = _repeat_heads(k, n_head), _repeat_heads(v, n_head)
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None)
+
+
+def _repeat_heads(x: Float[Tensor, "B K S D"], n_head: int) -> Float[Tensor, "B H S D"]:
+    batch, n_kv_head, n_tokens, width = x.shape
+    each = n_head // n_kv_head
+    return x.unsqueeze(2).expand(batch, n_kv_head, each, n_tokens, width).flatten(1, 2)
