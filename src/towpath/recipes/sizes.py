@@ -10,13 +10,13 @@ _BYTES_A_PARAMETER = 16
 
 def sizes(config: RunConfig) -> dict[str, int]:
     """Parameters, tokens, floating-point operations and bytes of the pre-training of ``config``."""
-    from towpath.model.size import flops_per_token, parameter_count
+    from towpath.model.size import flops_per_token, count_parameters
 
     model = config.model.for_tokenizer(config.tokenizer.vocab_size)
     train = config.train
     samples = train.batch_size * train.gradient_accumulation_steps
     tokens = samples * model.n_positions * train.max_steps
-    parameters = parameter_count(model)
+    parameters = count_parameters(model)
     flops = tokens * flops_per_token(model)
     return {
         "parameters": parameters,
