@@ -92,7 +92,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             loss, error = _loss_and_error(chunk @ weight.T, answers)
             total += loss
             if grad_hidden is not None:
-                grad_hidden[start : start + rows] = (error @ weight) * scale
+                grad_hidden[start : start + rows] = (error @ weight).to(exact) * scale
             if grad_weight is not None:
                 _add_product_(grad_weight, error, chunk, scale)
         ctx.save_for_backward(grad_hidden, grad_weight)
@@ -138,11 +138,11 @@ def _add_product_(
     hidden: Float[Tensor, "N C"],
     scale: Float[Tensor, ""],
 ) -> None:
-    """Add ``error.T @ hidden * scale``. Scaled in full precision: fp16 would lose it."""
+    """Add ``error.T @ hidden * scale``, scaled in full precision: fp16 would lose it."""
     if error.dtype == grad_weight.dtype:
         grad_weight.addmm_(error.T, hidden * scale)
     else:
-        grad_weight += (error.T @ hidden) * scale
+        grad_weight += (error.T @ hidden).to(grad_weight.dtype) * scale
 
 
 def _check_labels(labels: Int[Tensor, " N"], vocab_size: int) -> None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
+_FULL_PRECISION = (torch.float32, torch.float64)
+
+
 class RMSNorm(nn.Module):
     """``rms_norm`` with its learned scale of one number a channel."""
 
@@ -41,9 +44,9 @@ def rms_norm(
 ) -> Float[Tensor, "... C"]:
     """``x`` over its root mean square, times ``weight``."""
     eager_on_cpu = x.device.type == "cpu" and not torch.compiler.is_compiling()
-    if eager_on_cpu and x.dtype == weight.dtype:
+    if eager_on_cpu and x.dtype in _FULL_PRECISION:
         return _RMSNormOnCPU.apply(x, weight, epsilon)  # pyright: ignore[reportReturnType]
-    return F.rms_norm(x, weight.shape, weight, epsilon)
+    return F.rms_norm(x, weight.shape, weight.to(x.dtype), epsilon)  # fused for equal types alone
 
 
 class _RMSNormOnCPU(torch.autograd.Function):

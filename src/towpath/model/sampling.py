@@ -33,7 +33,7 @@ class Sampler:
             self._random.manual_seed(config.seed)
 
     def draw(self, logits: Float[Tensor, " V"], seen: Bool[Tensor, " V"]) -> int:
-        """The next token. ``seen`` marks the tokens that occurred before; ``logits`` may be changed.
+        """The next token. ``seen`` marks the tokens that occurred before.
 
         Raises:
             ModelError: a logit is NaN or infinite.
@@ -43,7 +43,7 @@ class Sampler:
                 "The model's logits are not finite (NaN or infinity), so no token can be drawn. "
                 "Its weights are damaged or its training went wrong."
             )
-        penalise_(logits, seen, self.config.repetition_penalty)
+        logits = penalised(logits, seen, self.config.repetition_penalty)
         if self.config.temperature == 0:
             return int(logits.argmax())
         scores, tokens = candidates(logits / self.config.temperature, self.config)
@@ -51,13 +51,14 @@ class Sampler:
         return int(tokens[place])
 
 
-def penalise_(logits: Float[Tensor, " V"], seen: Bool[Tensor, " V"], penalty: float) -> None:
-    """Divide positive logits of ``seen`` tokens by ``penalty`` and multiply negative ones.
+def penalised(logits: Float[Tensor, " V"], seen: Bool[Tensor, " V"], penalty: float) -> Float[Tensor, " V"]:
+    """Logits of ``seen`` tokens divided by ``penalty`` where positive, times it where negative.
 
     Keskar et al. 2019, arXiv:1909.05858, section 4.1, with transformers' rule for negative logits.
     """
-    if penalty != 1:
-        logits.copy_(torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits))
+    if penalty == 1:
+        return logits
+    return torch.where(seen, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def candidates(
