@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-slow test-all check fmt bench clean
+.PHONY: help setup demo test test-slow test-all check lint types imports references fmt bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -37,11 +37,19 @@ test-slow: setup ## the slow tests alone: kills, browser, installation, the whol
 
 test-all: test test-slow ## every test
 
-check: setup ## style, types, import rules, references in the documents
+check: lint types imports references ## style, types, import rules, references in the documents
+
+lint: setup
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+
+types: setup
 	$(BIN)/basedpyright
+
+imports: setup
 	$(BIN)/lint-imports
+
+references: setup
 	$(RUN_TESTS) tests/frame/test_docs.py
 
 fmt: setup ## put the code in form

