@@ -107,7 +107,7 @@ def train_merges(texts: Iterable[str], count: int, max_token_bytes: int | None =
         vocab_size=256 + count,
         min_frequency=MIN_FREQUENCY,
         initial_alphabet=ALPHABET,
-        max_token_length=max_token_bytes,
+        max_token_length=None if max_token_bytes is None else max_token_bytes + 1,  # it wants "less than"
         show_progress=False,
     )
     learner.train_from_iterator(_trainable(texts), trainer)

@@ -27,14 +27,10 @@ class Span:
 
     document_id: str
     source: str
-    token_start: int
-    """First token, counted in the window."""
-    token_stop: int
-    """One past the last; the document's <|endoftext|> is a token of 0 bytes."""
-    byte_start: int
-    """First byte, counted in the UTF-8 form of the document's text; may be inside a character."""
-    byte_stop: int
-    """One past the last."""
+    tokens: tuple[int, int]
+    """First and one past the last, counted in the window; an <|endoftext|> is a token of 0 bytes."""
+    bytes: tuple[int, int]
+    """The same in bytes of the document's text in UTF-8; either may be inside a character."""
 
 
 class Samples:
@@ -84,7 +80,7 @@ class Samples:
             before = self._bytes_of(stream.read(place.start_token, position))
             inside = self._bytes_of(stream.read(position, end))
             tokens = (position - start, end - start)
-            spans.append(Span(place.document_id, draw.source, *tokens, before, before + inside))
+            spans.append(Span(place.document_id, draw.source, tokens, (before, before + inside)))
             position = end
         return spans
 
