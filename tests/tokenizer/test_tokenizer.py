@@ -206,6 +206,21 @@ class TestForeignFiles:
         with pytest.raises(TokenizerError, match="does not hold GPT-2's files"):
             Tokenizer.from_gpt2(tmp_path)
 
+    @pytest.mark.parametrize(
+        ("number", "message"),
+        [
+            (65, "the token 'ab' has the id 65, which another one has too"),
+            (1 << 40, "the token 'ab' has the id 1099511627776; 0 to 16777215 can be"),
+            (-1, "has the id -1"),
+            ("7", "has the id '7'"),
+        ],
+    )
+    def test_an_id_that_cannot_be_is_named(self, number, message):
+        content = ByteTokenizer()._content
+        model = {**content["model"], "vocab": {**content["model"]["vocab"], "ab": number}}
+        with pytest.raises(TokenizerError, match=message):
+            Tokenizer({**content, "model": model})
+
     def test_a_merge_that_is_no_pair_is_named(self, tokenizer):
         model = {**tokenizer._content["model"], "merges": ["abc"]}
         with pytest.raises(TokenizerError, match="the merge 'abc' is not a pair"):

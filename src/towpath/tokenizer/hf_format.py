@@ -35,6 +35,10 @@ RANKED_PATTERNS = (PATTERN, GPT2_PATTERN, _LLAMA3_PATTERN, _QWEN2_PATTERN)
 """Patterns known to cut alike in both engines (tests/tokenizer/test_engines.py)."""
 
 
+_MOST_IDS = 1 << 24
+"""An id beyond it is a damaged file, not a vocabulary."""
+
+
 @dataclass(frozen=True)
 class Ranks:
     """What encoding by ranks needs: a token's place in ``tokens`` is its rank; ``ids`` are their ids."""
@@ -125,7 +129,7 @@ def read_layout(content: Mapping[str, Any], where: str | Path) -> Layout:
     added = content.get("added_tokens") or []
     merges = [parse_merge(merge, where) for merge in model.get("merges", [])]
     return Layout(
-        tokens=_token_bytes(model["vocab"], added),
+        tokens=_token_bytes(model["vocab"], added, where),
         special={token["content"]: token["id"] for token in added if token.get("special")},
         ranks=_ranks(content, merges),
     )
@@ -148,15 +152,23 @@ def _refuse_other_models(model: Mapping[str, Any], where: str | Path) -> None:
         )
 
 
-def _token_bytes(vocabulary: Mapping[str, int], added: Sequence[Mapping[str, Any]]) -> list[bytes | None]:
-    size = 1 + max([*vocabulary.values(), *(token["id"] for token in added)])
-    tokens: list[bytes | None] = [None] * size
-    for token, number in vocabulary.items():
-        spelled = unspell(token)
-        tokens[number] = token.encode() if spelled is None else spelled
-    for token in added:
-        tokens[token["id"]] = token["content"].encode()
-    return tokens
+def _token_bytes(
+    vocabulary: Mapping[str, int], added: Sequence[Mapping[str, Any]], where: str | Path
+) -> list[bytes | None]:
+    names = {token["content"]: token["id"] for token in added}
+    tokens: dict[int, bytes] = {}
+    for name, number in {**vocabulary, **names}.items():
+        if not isinstance(number, int) or not 0 <= number < _MOST_IDS:
+            raise TokenizerError(
+                f"{where}: the token {name!r} has the id {number!r}; 0 to {_MOST_IDS - 1} can be."
+            )
+        if number in tokens:
+            raise TokenizerError(
+                f"{where}: the token {name!r} has the id {number}, which another one has too."
+            )
+        spelled = None if name in names else unspell(name)
+        tokens[number] = name.encode() if spelled is None else spelled
+    return [tokens.get(number) for number in range(max(tokens) + 1)]
 
 
 def _ranks(content: Mapping[str, Any], merges: list[Merge]) -> Ranks | None:

@@ -56,7 +56,7 @@ class Samples:
         """Windows in each source."""
         chosen = shards.weights if weights is None else weights
         self.mixture = Mixture(self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed)
-        self._text_bytes = shards.tokenizer.text_bytes
+        self._shards = shards
 
     def draw(self, index: int) -> Draw:
         """Which source, epoch and window sample ``index`` is."""
@@ -89,4 +89,4 @@ class Samples:
         return start, start + self.context_tokens + 1
 
     def _bytes_of(self, ids: NDArray[np.int64]) -> int:
-        return int(self._text_bytes[ids].sum())
+        return int(self._shards.tokenizer.text_bytes[ids].sum())
