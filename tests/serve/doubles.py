@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPResponse
+from typing import Any
+from urllib.parse import urlsplit
 
 from towpath.serve.app import build_app
 from towpath.serve.config import ServeConfig
@@ -82,6 +86,22 @@ def running(model: FakeModel, config: ServeConfig, api_key: str | None) -> Itera
         server.should_exit = True
         thread.join(timeout=10)
         assert not thread.is_alive(), "the server did not stop"
+
+
+@contextmanager
+def posted(url: str, content: bytes | Iterable[bytes] | dict[str, Any]) -> Iterator[HTTPResponse]:
+    """The response to a POST, as it comes; an iterable is sent in chunks, a dictionary as JSON."""
+    parts = urlsplit(url)
+    connection = HTTPConnection(parts.netloc, timeout=30)
+    body = json.dumps(content).encode() if isinstance(content, dict) else content
+    connection.request("POST", parts.path, body, {"Content-Type": "application/json"})
+    with closing(connection), connection.getresponse() as response:
+        yield response
+
+
+def events(response: Iterable[bytes]) -> Iterator[str]:
+    """The data of server-sent events as they come."""
+    return (line.decode().strip().removeprefix("data: ") for line in response if line.strip())
 
 
 def until(true: Callable[[], bool], seconds: float = 10.0) -> None:

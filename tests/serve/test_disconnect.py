@@ -7,12 +7,11 @@ import socket
 import threading
 from contextlib import closing
 
-import httpx
 import pytest
 
 from towpath.serve.config import ServeConfig
 
-from .doubles import FakeModel, Live, until
+from .doubles import FakeModel, Live, events, posted, until
 
 TOKENS = 200
 
@@ -72,25 +71,25 @@ def test_a_client_that_goes_while_it_waits_leaves_the_queue(live_of, gate) -> No
 def test_a_stream_arrives_token_by_token(live_of, gate) -> None:
     live = live_of(FakeModel(says="abc", ends=True, gate=gate))
     body = {"prompt": "x", "stream": True}
-    with httpx.stream("POST", f"{live.url}/v1/completions", json=body) as response:
-        lines = (line for line in response.iter_lines() if line)
+    with posted(f"{live.url}/v1/completions", body) as response:
+        stream = events(response)
         for expected in "abc":
             gate.release()
-            assert json.loads(next(lines).removeprefix("data: "))["choices"][0]["text"] == expected
+            assert json.loads(next(stream))["choices"][0]["text"] == expected
 
 
 def test_a_client_that_does_not_read_does_not_hold_up_the_others(live_of) -> None:
     live = live_of(FakeModel(says=["many characters in a token " * 100], context_tokens=5000))
     deaf = sent(live, "/v1/completions", {"prompt": "x", "max_tokens": 2000, "stream": True})
     until(lambda: live.model.made > 0)
-    answer = httpx.post(f"{live.url}/generate", json={"prompt": "x", "max_length": 2}, timeout=30)
-    assert answer.status_code == 200
+    with posted(f"{live.url}/generate", {"prompt": "x", "max_length": 2}) as answer:
+        assert answer.status == 200
     deaf.close()
 
 
 def test_stopping_the_server_lets_a_stream_end_with_an_error(live_of, gate) -> None:
     live = live_of(FakeModel(gate=gate), ServeConfig(port=0, drain_seconds=0.1))
-    with httpx.stream("POST", f"{live.url}/v1/completions", json={"prompt": "x", "stream": True}) as response:
+    with posted(f"{live.url}/v1/completions", {"prompt": "x", "stream": True}) as response:
         gate.release(2)
         until(lambda: live.model.made == 2)
         live.server.should_exit = True
@@ -101,7 +100,7 @@ def test_stopping_the_server_lets_a_stream_end_with_an_error(live_of, gate) -> N
 
 def test_stopping_the_server_lets_an_answer_finish(live_of) -> None:
     live = live_of(FakeModel(step_seconds=0.01), ServeConfig(port=0, drain_seconds=10))
-    with httpx.stream("POST", f"{live.url}/v1/completions", json={"prompt": "x", "stream": True}) as response:
+    with posted(f"{live.url}/v1/completions", {"prompt": "x", "stream": True}) as response:
         until(lambda: live.model.made > 0)
         live.server.should_exit = True
         assert response.read().decode().endswith("data: [DONE]\n\n")

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+import json
 import socket
 import time
 
-import httpx
 import pytest
 
 from towpath.serve.config import ServeConfig
@@ -82,11 +82,10 @@ def test_a_large_body_is_answered_over_a_real_connection(live_of, chunked: bool)
     live = live_of()
     body = b"x" * 10_000_000
     content = (body[start : start + 65536] for start in range(0, len(body), 65536)) if chunked else body
-    response = httpx.post(
-        f"{live.url}/generate", content=content, headers={"Content-Type": "application/json"}
-    )
-    assert (response.status_code, response.json()["error"]["code"]) == (413, "body_too_large")
-    assert httpx.post(f"{live.url}/generate", **ASKED).status_code == 200
+    with posted(f"{live.url}/generate", content) as response:
+        assert (response.status, json.load(response)["error"]["code"]) == (413, "body_too_large")
+    with posted(f"{live.url}/generate", ASKED["json"]) as response:
+        assert response.status == 200
 
 
 def test_a_body_that_does_not_arrive_is_given_up(live_of) -> None:

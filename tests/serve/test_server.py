@@ -7,12 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from towpath.core.errors import ServeError
 from towpath.serve.config import ServeConfig, is_loopback, read_api_key
 from towpath.serve.server import listening, url_of
+
+from .doubles import events, posted
 
 KEY = "a-key-of-more-than-16-characters"
 
@@ -111,6 +112,11 @@ def test_an_address_of_another_machine_is_told() -> None:
         pass
 
 
+def test_pieces_of_an_answer_are_sent_at_once() -> None:
+    with listening(ServeConfig(port=0)) as listener:
+        assert listener.proto == socket.IPPROTO_TCP, "asyncio sets TCP_NODELAY on such sockets only"
+
+
 def test_the_url_is_one_to_open() -> None:
     with listening(ServeConfig(port=0)) as listener:
         assert url_of(listener) == f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -130,10 +136,10 @@ def test_a_signal_ends_the_server_well_and_the_answer_in_progress_too(number: in
         line = process.stderr.readline()
         assert line.startswith("towpath serves fake at http://127.0.0.1:")
         url = line.split()[4]
-        with httpx.stream("POST", f"{url}/v1/completions", json={"prompt": "x", "stream": True}) as response:
-            lines = response.iter_lines()
-            next(lines)
+        with posted(f"{url}/v1/completions", {"prompt": "x", "stream": True}) as response:
+            stream = events(response)
+            next(stream)
             process.send_signal(number)
-            assert [line for line in lines if line][-1] == "data: [DONE]"
+            assert list(stream)[-1] == "[DONE]"
         out, err = process.communicate(timeout=20)
         assert (process.returncode, out, err) == (0, "ended well\n", "")

@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from towpath import __version__
 from towpath.serve import api, problems
@@ -59,6 +59,7 @@ def build_app(model: TextModel, config: ServeConfig, api_key: str | None = None)
     # The pages that FastAPI would serve at /docs fetch their scripts from elsewhere.
     app = FastAPI(
         title="towpath",
+        responses=problems.RESPONSES,
         version=__version__,
         docs_url=None,
         redoc_url=None,
@@ -97,7 +98,7 @@ def add_operations(app: FastAPI, engine: Engine, metrics: Metrics) -> None:
             raise ApiError(503, f"The model has made no token for {stalled:.0f} s.", code="not_ready")
         return JSONResponse({"status": "ready", "model": engine.model.id})
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def figures() -> Response:
         """Figures for Prometheus."""
         return Response(metrics.render(), headers={"Content-Type": CONTENT_TYPE})

@@ -23,7 +23,8 @@ class ServeConfig(Section):
     port: int = Field(default=8000, ge=0, le=65535)
     """Port to listen on; 0 takes a free one."""
     allowed_hosts: tuple[str, ...] = ()
-    """Further names, without port, that a request's Host header may carry: those of a proxy in front."""
+    """Names, without port, that a request's Host header may carry, as a proxy in front sends it. On
+    this machine's own address its own names are always taken; elsewhere any name, when none is given."""
     api_key_file: Path | None = None
     """File that holds the API key. The environment variable TOWPATH_API_KEY comes before it."""
     model_name: str | None = None

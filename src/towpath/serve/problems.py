@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -19,6 +20,32 @@ _TYPES = {
     404: "not_found_error",
     429: "rate_limit_error",
 }
+
+
+class ErrorFacts(BaseModel):
+    """What went wrong."""
+
+    message: str
+    """What happened, what was expected, what to do."""
+    type: str
+    """Kind of error, by its status."""
+    param: str | None
+    """The field that was wrong."""
+    code: str | None
+    """A short name for programs."""
+
+
+class ErrorBody(BaseModel):
+    """Body of every response that is no answer."""
+
+    error: ErrorFacts
+
+
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    "4XX": {"model": ErrorBody, "description": "The request cannot be answered as it is."},
+    "5XX": {"model": ErrorBody, "description": "The server cannot answer it now."},
+}
+"""How the API's description documents errors."""
 
 
 class ApiError(Exception):

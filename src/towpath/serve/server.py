@@ -98,14 +98,15 @@ def listening(config: ServeConfig) -> Iterator[socket.socket]:
         ServeError: the address is in use, forbidden, or not of this machine.
     """
     try:
-        family, kind, _, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, address = socket.getaddrinfo(
             config.host, config.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
     except socket.gaierror as error:
         raise ServeError(
             f"serve.host = {config.host!r} is no address of this machine. Try '127.0.0.1'."
         ) from error
-    with socket.socket(family, kind) as listener:
+    # With the protocol named, asyncio sends each piece at once (TCP_NODELAY): 40 ms less an answer.
+    with socket.socket(family, kind, protocol) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind(address)
