@@ -163,3 +163,12 @@ def test_the_schema_describes_every_key_by_its_docstring() -> None:
     schema = runfile.json_schema(Run)
     assert "Optimizer updates." in schema
     assert '"momentum"' in schema
+
+
+def test_a_default_means_the_same_as_its_value_in_a_file() -> None:
+    class Ratio(Section):
+        num_epochs: float = 3
+        """An integer as default of a float."""
+
+    written = runfile.parse(Ratio, runfile.to_toml(Ratio()), "run.toml").config
+    assert repr(identity(Ratio())) == repr(identity(written))

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-WORDS = (
-    "river boat lock gate water path walk green old stone bridge morning rain quiet bird horse rope pull slow "
-    "the a and of to in it is was for on with as at by from they we you this that which who when near under"
-).split()
+WORDS = """
+river boat lock gate water path walk green old stone bridge morning rain quiet bird horse rope pull slow
+the a and of to in it is was for on with as at by from they we you this that which who when near under
+""".split()
 
 
 def sentence(rng: random.Random) -> str:
@@ -56,7 +56,7 @@ vocab_size = 400
 shard_tokens = 4000
 [model]
 type = "modern"
-n_positions = 32
+n_positions = 96
 n_embd = 32
 n_layer = 2
 n_head = 2

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from towpath.train.checkpoint import Loaded
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,31 +45,40 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def conversation(loaded, said: list[str], temperature: float, seed: int) -> list[dict[str, str]]:
-    """The turns of a chat in which a person says ``said`` one after the other."""
+def conversation(loaded: Loaded, said: list[str], temperature: float, seed: int) -> list[dict[str, str]]:
+    """The turns of a chat in which a person says ``said`` one after the other.
+
+    A turn for which the context has no room left begins a new conversation.
+
+    Raises:
+        ModelError: one turn alone is longer than the context.
+    """
+    from towpath.core.errors import ModelError
     from towpath.data import Message
     from towpath.tune.chat import reply
 
+    assert loaded.template is not None
+    shown: list[Message] = []
     turns: list[Message] = []
     for number, text in enumerate(said):
-        turns.append(Message("user", text))
-        answer = reply(
-            loaded.model,
-            loaded.tokenizer,
-            loaded.template,
-            turns,
-            temperature=temperature,
-            seed=seed + number,
-        )
+        turns = [*turns, Message("user", text)]
+        sampling = {"temperature": temperature, "seed": seed + number}
+        try:
+            answer = reply(loaded.model, loaded.tokenizer, loaded.template, turns, **sampling)
+        except ModelError:
+            turns = turns[-1:]
+            answer = reply(loaded.model, loaded.tokenizer, loaded.template, turns, **sampling)
         turns.append(Message("assistant", answer))
-    return [{"role": turn.role, "content": turn.content} for turn in turns]
+        shown += turns[-2:]
+    return [{"role": turn.role, "content": turn.content} for turn in shown]
 
 
-def _talk(loaded, options: argparse.Namespace) -> None:
+def _talk(loaded: Loaded, options: argparse.Namespace) -> None:
     from towpath.core.errors import ModelError
     from towpath.data import Message
     from towpath.tune.chat import stream_reply
 
+    assert loaded.template is not None
     turns: list[Message] = []
     while text := _ask():
         turns.append(Message("user", text))

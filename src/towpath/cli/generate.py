@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_checkpoint(parser)
     parser.add_argument("prompt", metavar="TEXT", help="what the model continues")
-    parser.add_argument("--max-length", type=int, default=100, help="most tokens, the prompt's included (default 100)")
+    parser.add_argument("--max-length", type=int, default=100, help="most tokens, with the prompt's (100)")
     parser.add_argument(
         "--temperature", type=float, default=0.8, help="0 takes the likeliest token (default 0.8)"
     )

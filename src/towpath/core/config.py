@@ -37,6 +37,7 @@ class Section(BaseModel):
         frozen=True,
         extra="forbid",
         use_attribute_docstrings=True,
+        validate_default=True,  # so that 3 is 3.0 in a float field, as it is when read from a file
         protected_namespaces=(),
         allow_inf_nan=False,
     )

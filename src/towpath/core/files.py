@@ -55,12 +55,13 @@ def fsync_path(path: Path) -> None:
 def write_durably(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``: after a kill either the old or the new file is there, whole."""
     partial = path.with_name(path.name + _PARTIAL)
-    with disk_full_explained(path), partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-    fsync_path(path.parent)
+    with disk_full_explained(path):
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+        fsync_path(path.parent)
 
 
 @contextmanager

@@ -88,7 +88,8 @@ class Perplexity:
     def metrics(self, scores: Mapping[str, Score]) -> dict[str, float]:
         """Names and values for the log: each source, and all sources by their weights in the mixture."""
         figures: dict[str, float] = {}
-        weights = {source: self.shards.weights[source] for source, score in scores.items() if score.tokens}
+        known = self.shards.weights
+        weights = {source: known[source] for source in scores if source in known and scores[source].tokens}
         whole = sum(weights.values())
         for name in ("loss", "bits_per_byte"):
             mean = sum(weights[source] * getattr(scores[source], name) for source in weights)
