@@ -29,7 +29,7 @@ _SETTINGS = {
     "DAFT_PROGRESS_BAR": "0",
 }
 _ROWS_PER_BATCH = 256  # small enough that the batches of one part occupy all workers
-_started: tuple[Runner, int | None] | None = None
+_workers: int | None = None  # the threads that this process started with
 
 
 def start(runner: Runner, workers: int | None) -> None:
@@ -42,24 +42,27 @@ def start(runner: Runner, workers: int | None) -> None:
         ConfigError: this process already runs on the other runner.
         MissingPackageError: Ray is asked for and not installed.
     """
-    global _started
-    if _started is None:
+    global _workers
+    if runner == "ray":
+        need("ray", install="towpath[ray]", why='data.engine = "ray"')
+    daft = _daft()
+    try:
         if runner == "ray":
-            need("ray", install="towpath[ray]", why='data.engine = "ray"')
-            _daft().set_runner_ray(address=os.environ.get("RAY_ADDRESS"), noop_if_initialized=True)
+            daft.set_runner_ray(address=os.environ.get("RAY_ADDRESS"), noop_if_initialized=True)
         else:
-            _daft().set_runner_native(num_threads=workers)
-        _started = (runner, workers)
-    elif _started[0] != runner:
-        raise ConfigError(
-            f'data.engine = "{runner}" is not possible: this process already runs on "{_started[0]}". '
-            "Start a new process."
-        )
-    elif _started[1] != workers:
-        warnings.warn(
-            f"data.workers = {workers} is ignored: this process already runs with {_started[1]}.",
-            stacklevel=2,
-        )
+            daft.set_runner_native(num_threads=workers)
+        _workers = workers
+    except daft.exceptions.DaftCoreException as error:  # there is a runner already
+        current = daft.runners.get_or_infer_runner_type()
+        if current != runner:
+            raise ConfigError(
+                f'data.engine = "{runner}" is not possible: this process already runs on "{current}". '
+                "Start a new process."
+            ) from error
+        if workers not in (None, _workers):
+            warnings.warn(
+                f"data.workers = {workers} is ignored: this process already has its threads.", stacklevel=2
+            )
 
 
 def read_parquet(paths: Sequence[Path], columns: Sequence[str]) -> Frame:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from towpath.core.artifacts import Draft
 from towpath.core.files import readable_json, write_durably
-from towpath.core.progress import progress
+from towpath.core.progress import Progress, progress
 from towpath.data.config import DataConfig
 from towpath.data.document import Document, Rejected
 from towpath.data.parts import keep_part, part_path, to_table
@@ -42,10 +43,9 @@ def read_source(source: Source, config: DataConfig, draft: Draft, folder: Path) 
         return
     rows: list[int] = []
     with progress(f"reading {source.name}", unit="documents") as bar:
-        for batch in batches(map(_record, source.documents()), config):
-            keep_part(draft, part_path(folder, len(rows)), lambda batch=batch: _table(batch))
+        for batch in batches(_records(source, bar), config):
+            keep_part(draft, part_path(folder, len(rows)), partial(_table, batch))
             rows.append(len(batch))
-            bar.advance(len(batch))
     folder.mkdir(parents=True, exist_ok=True)
     write_durably(folder / _INDEX, readable_json(rows))
 
@@ -72,10 +72,13 @@ def batches(records: Iterable[Record], config: DataConfig) -> Iterator[list[Reco
         yield batch
 
 
-def _record(item: Document | Rejected) -> Record:
-    if isinstance(item, Rejected):
-        return Record(gate(item.document)[0], item.reason)
-    return Record(*gate(item))
+def _records(source: Source, bar: Progress) -> Iterator[Record]:
+    for item in source.documents():
+        if isinstance(item, Rejected):
+            yield Record(gate(item.document)[0], item.reason)
+        else:
+            yield Record(*gate(item))
+        bar.advance()
 
 
 def _table(batch: list[Record]) -> pa.Table:

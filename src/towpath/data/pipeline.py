@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from towpath.core.artifacts import Artifact, Draft, Store
 from towpath.core.config import identity
-from towpath.core.errors import DataError
+from towpath.core.errors import ConfigError, DataError
 from towpath.core.files import readable_json, write_durably
 from towpath.core.progress import progress
 from towpath.data import engine
@@ -49,11 +49,12 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
     input. ``Documents`` opens it.
 
     Raises:
+        ConfigError: there are no sources.
         DataError: a source can't be read, gives nothing, or nothing of all of them stays.
         MissingPackageError: a source or filter needs a package that is not installed.
     """
     if not config.sources:
-        raise DataError(
+        raise ConfigError(
             'data.sources is empty. Name what to read, for example {type = "files", path = "texts"}.'
         )
     meaning = {**identity(config), "inputs": _fingerprints(store, config)}

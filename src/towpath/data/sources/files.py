@@ -1,7 +1,7 @@
 """Files of one's own: text and Markdown, JSON lines, Parquet; a file, a folder or a glob.
 
 A text file is one document, or several: a line that holds the separator alone ends one, and a long
-text is cut at a blank line, so that a whole book is many documents and not one that is too long.
+text is cut, so that a whole book is many documents and not one that is too long.
 A JSON line or a Parquet row is one document and is never cut. ``byte_offset`` counts in the file
 after decompression.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -43,8 +44,8 @@ class FilesSource(Source):
     separator: str | None = "<|endoftext|>"
     """A line of a text file that holds only this ends a document."""
     cut_bytes: int | None = Field(default=20_000, ge=1)
-    """Text files are cut into documents of about so many bytes, at a blank line or else at a line's
-    end; None leaves them whole."""
+    """Text files are cut into documents of at most so many bytes: at a blank line, else at a line's
+    end, else at a space; None leaves them whole."""
 
     def documents(self) -> Iterator[Document | Rejected]:
         """Every document, file by file in the order of their paths."""
@@ -129,28 +130,37 @@ class FilesSource(Source):
 def cut(
     lines: Iterable[bytes], separator: bytes | None, cut_bytes: int | None
 ) -> Iterator[tuple[int, bytes]]:
-    """Documents of a text file as (byte offset, bytes). A line is never cut, blank documents are left out.
+    """Documents of a text file as (byte offset, bytes); blank ones are left out, and words stay whole.
 
     Memory use is that of one document, or of the longest line.
     """
-    piece, start, size, size_at_blank = [], 0, 0, 0
-    for number, line in enumerate(lines):
+    piece, start, blank_end = bytearray(), 0, 0  # blank_end: the size of piece after its last blank line
+    for number, line in enumerate(chain.from_iterable(_stretches(line, cut_bytes) for line in lines)):
         if number == 0 and line.startswith(_BYTE_ORDER_MARK):
             start, line = len(_BYTE_ORDER_MARK), line[len(_BYTE_ORDER_MARK) :]
         if separator is not None and line.strip() == separator:
-            yield from _unless_blank(start, b"".join(piece))
-            piece, start, size, size_at_blank = [], start + size + len(line), 0, 0
+            yield from _unless_blank(start, bytes(piece))
+            piece, start, blank_end = bytearray(), start + len(piece) + len(line), 0
             continue
-        if cut_bytes is not None and piece and size + len(line) > cut_bytes:
-            end = size_at_blank if size_at_blank >= cut_bytes // 2 else size
-            whole = b"".join(piece)
-            yield from _unless_blank(start, whole[:end])
-            piece, start, size, size_at_blank = [whole[end:]], start + end, size - end, 0
-        piece.append(line)
-        size += len(line)
+        while cut_bytes is not None and piece and len(piece) + len(line) > cut_bytes:
+            end = blank_end if blank_end >= max(cut_bytes // 2, 1) else len(piece)
+            yield from _unless_blank(start, bytes(piece[:end]))
+            piece, start, blank_end = piece[end:], start + end, 0
+        piece += line
         if line.isspace():
-            size_at_blank = size
-    yield from _unless_blank(start, b"".join(piece))
+            blank_end = len(piece)
+    yield from _unless_blank(start, bytes(piece))
+
+
+def _stretches(line: bytes, cut_bytes: int | None) -> Iterator[bytes]:
+    """``line`` in stretches of at most ``cut_bytes`` that end after a space, longer where there is none."""
+    start = 0
+    while cut_bytes is not None and len(line) - start > cut_bytes:
+        end = line.rfind(b" ", start, start + cut_bytes) + 1 or line.find(b" ", start + cut_bytes) + 1
+        yield line[start : end or len(line)]
+        start = end or len(line)
+    if start < len(line):
+        yield line[start:]
 
 
 def _unless_blank(start: int, raw: bytes) -> Iterator[tuple[int, bytes]]:

@@ -7,6 +7,7 @@ imports, and tables of characters or settings that are data spelled as code.
 from __future__ import annotations
 
 import hashlib
+import os
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,13 +56,12 @@ class PythonStdlibSource(Source):
         return digest.hexdigest()
 
     def _files(self, folder: Path) -> list[Path]:
-        found = [
-            path
-            for path in folder.rglob("*.py")
-            if not _LEFT_OUT.intersection(path.relative_to(folder).parts)
-            and not path.name.startswith(_GENERATED)
-            and path.stat().st_size >= self.min_file_bytes
-        ]
+        found: list[Path] = []
+        for inner, folders, names in os.walk(folder):
+            folders[:] = set(folders) - _LEFT_OUT  # site-packages may be larger than all else
+            found += [Path(inner, name) for name in names if name.endswith(".py")]
+        found = [path for path in found if not path.name.startswith(_GENERATED)]
+        found = [path for path in found if path.stat().st_size >= self.min_file_bytes]
         if not found:
             raise DataError(
                 f"The source 'python_stdlib' found no .py file below {folder}. "

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from towpath.data.dedup.exact import exact_duplicates
+from towpath.data.dedup.near import Groups, band_keys, join_alike, near_duplicates
+from towpath.data.judge import content_hash, words
+
+from .conftest import prose
+
+BANDS, PER_BAND = 14, 8
+
+
+def signatures_of(texts: list[str]) -> np.ndarray:
+    from towpath.data import engine
+
+    table = pa.table({"row": range(len(texts)), "words": [words(text) for text in texts]})
+    frame = engine.from_table(table).replace_by_minhash("words", "signature", BANDS * PER_BAND, 5)
+    column = frame.to_table().sort_by("row")["signature"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(texts), -1)
+
+
+def jaccard(left: str, right: str) -> float:
+    def shingles(text: str) -> set[tuple[str, ...]]:
+        split = (words(text) or "").split()
+        return {tuple(split[start : start + 5]) for start in range(max(len(split) - 4, 1))}
+
+    one, two = shingles(left), shingles(right)
+    return len(one & two) / len(one | two)
+
+
+def test_equal_texts_are_found_across_case_and_white_space() -> None:
+    assert content_hash("A  boat\non the River") == content_hash("a boat on the river ")
+    assert content_hash("a boat") != content_hash("a boat.")
+    hashes = pa.array([content_hash(text) for text in ("a", "b", "A ", "b", "c", " a")], pa.binary())
+    assert exact_duplicates(hashes).tolist() == [0, 1, 0, 1, 4, 0]
+    assert exact_duplicates(pa.array([], pa.binary())).tolist() == []
+
+
+def test_signatures_estimate_the_share_of_common_shingles() -> None:
+    base = prose(1, 400).split()
+    for n_changed in (2, 10, 30):
+        changed = " ".join(
+            base[:200] + [f"new{number}" for number in range(n_changed)] + base[200 + n_changed :]
+        )
+        left, right = signatures_of([" ".join(base), changed])
+        assert abs((left == right).mean() - jaccard(" ".join(base), changed)) < 0.15
+
+
+def test_near_duplicates_are_found_and_unlike_texts_are_not() -> None:
+    texts = [prose(seed, 300) for seed in range(30)]
+    changed = [text.replace(text.split()[150], "changed", 1) for text in texts]
+    assert min(map(jaccard, texts, changed)) > 0.9
+    first = near_duplicates(signatures_of(texts + changed), BANDS, 0.75)
+    assert first.tolist() == [*range(30), *range(30)]
+
+
+def test_a_candidate_pair_below_the_threshold_is_not_joined() -> None:
+    generator = np.random.default_rng(0)
+    signatures = generator.integers(0, 2**32, (3, BANDS * PER_BAND), np.uint32)
+    signatures[1, :PER_BAND] = signatures[0, :PER_BAND]  # one band in common by chance
+    signatures[2, : 11 * PER_BAND] = signatures[0, : 11 * PER_BAND]
+    assert near_duplicates(signatures, BANDS, 0.75).tolist() == [0, 1, 0]
+    assert near_duplicates(signatures, BANDS, 0.01).tolist() == [0, 0, 0]
+    assert near_duplicates(signatures[:0], BANDS, 0.75).tolist() == []
+
+
+def test_band_keys_are_equal_where_bands_are() -> None:
+    signatures = np.random.default_rng(1).integers(0, 2**32, (2, BANDS * PER_BAND), np.uint32)
+    signatures[1, 3 * PER_BAND : 4 * PER_BAND] = signatures[0, 3 * PER_BAND : 4 * PER_BAND]
+    keys = band_keys(signatures, BANDS)
+    assert (keys[0] == keys[1]).tolist() == [band == 3 for band in range(BANDS)]
+    repeated = np.tile(signatures[0, :PER_BAND], (1, BANDS))
+    assert len(set(band_keys(repeated, BANDS)[0].tolist())) == BANDS  # the same hashes in other bands differ
+
+
+small = st.lists(st.lists(st.integers(0, 2), min_size=6, max_size=6), max_size=12)
+
+
+@settings(deadline=None, max_examples=25)
+@given(small)
+def test_removing_near_duplicates_twice_removes_nothing_more(rows: list[list[int]]) -> None:
+    signatures = np.array(rows, dtype=np.uint32).reshape(-1, 6)
+    first = near_duplicates(signatures, 3, 0.6)
+    kept = np.flatnonzero(first == np.arange(len(rows)))
+    assert np.isin(first, kept).all()
+    again = near_duplicates(signatures[kept], 3, 0.6)
+    assert (again == np.arange(len(kept))).all()
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))
+def test_groups_are_the_connected_components_named_by_their_first_row(pairs: list[tuple[int, int]]) -> None:
+    groups = Groups(10)
+    expected = list(range(10))
+    for left, right in pairs:
+        groups.join(left, right)
+        low, high = sorted((expected[left], expected[right]))
+        expected = [low if name == high else name for name in expected]
+    assert groups.first().tolist() == expected
+
+
+def test_members_unlike_the_first_are_compared_with_each_other() -> None:
+    signatures = np.array([[1, 1, 1, 1], [2, 2, 2, 2], [2, 2, 2, 3], [1, 1, 1, 4]], np.uint32)
+    groups = Groups(4)
+    join_alike(np.arange(4), signatures, 0.7, groups)
+    assert groups.first().tolist() == [0, 1, 1, 0]

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from towpath.core.errors import DataError
+from towpath.core.files import sha256_of
+from towpath.data.document import Document, Message, Rejected
+from towpath.data.sources.files import FilesSource, cut
+
+from .conftest import WriteLines
+
+COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
+    "": bytes,
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".zst": zstandard.compress,
+}
+
+
+def read(path: Path | str, **fields: Any) -> list[Document | Rejected]:
+    return list(FilesSource(path=str(path), **fields).documents())
+
+
+def texts(path: Path | str, **fields: Any) -> list[str]:
+    return [item.text for item in read(path, **fields) if isinstance(item, Document)]
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_a_document_is_found_again_by_its_byte_offset(tmp_path: Path, suffix: str) -> None:
+    lines = [json.dumps({"text": f"text {number} é"}, ensure_ascii=False).encode() for number in range(5)]
+    raw = b"\n\n".join(lines) + b"\n"
+    (tmp_path / f"a.jsonl{suffix}").write_bytes(COMPRESSORS[suffix](raw))
+    found = read(tmp_path)
+    assert [item.text for item in found if isinstance(item, Document)] == [
+        f"text {number} é" for number in range(5)
+    ]
+    for item, line in zip(found, lines, strict=True):
+        assert isinstance(item, Document)
+        assert item.path == f"a.jsonl{suffix}"
+        assert item.byte_offset is not None
+        assert raw[item.byte_offset :].startswith(line)
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESSORS if suffix])
+@pytest.mark.parametrize("kind", ["jsonl", "txt"])
+def test_a_truncated_file_is_named(tmp_path: Path, suffix: str, kind: str) -> None:
+    whole = COMPRESSORS[suffix](
+        "".join(f'{{"text": "{number * 7919}"}}\n' for number in range(9_000)).encode()
+    )
+    path = tmp_path / f"cut.{kind}{suffix}"
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(
+        DataError, match=rf"cut\.{kind}{suffix} is cut short or damaged: .*Fetch or write the file"
+    ):
+        read(path)
+
+
+def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": ["a" * 100] * 100}), path)
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(DataError, match=r"rows\.parquet is cut short or damaged: "):
+        read(path)
+
+
+def test_parquet_rows_are_documents_and_a_missing_column_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    raw = pa.array([b"one", b"caf\xe9", None], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"body": raw, "url": ["http://a", None, None]}), path)
+    first, second, third = read(path, text_field="body")
+    assert isinstance(first, Document)
+    assert (first.text, first.url, first.path) == ("one", "http://a", "rows.parquet#0")
+    assert isinstance(second, Document)
+    assert second.text == "caf\udce9"
+    assert isinstance(third, Rejected)
+    assert third.reason == "no_text"
+    with pytest.raises(
+        DataError, match=r"has no column 'text'; it has: body, url\. Name the one .* text_field"
+    ):
+        read(path)
+
+
+def test_bad_lines_are_rejected_with_reason_and_place_and_the_rest_is_read(json_lines: WriteLines) -> None:
+    lines = [
+        '{"text": "good"}',
+        "{broken",
+        '{"body": 1}',
+        "[1]",
+        '{"text": null}',
+        "[" * 100_000,
+        '{"text": "end"}',
+    ]
+    found = read(json_lines("a.jsonl", lines))
+    reasons = [item.reason if isinstance(item, Rejected) else None for item in found]
+    assert reasons == [None, "bad_json", "no_text", "no_text", "no_text", "bad_json", None]
+    rejected = found[1]
+    assert isinstance(rejected, Rejected)
+    assert (rejected.document.path, rejected.document.byte_offset) == ("a.jsonl", len(lines[0]) + 1)
+    assert rejected.document.text == "{broken\n"
+
+
+def test_chats_are_read_from_messages(json_lines: WriteLines) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    chat, other = read(json_lines("a.jsonl", [{"messages": turns}, {"messages": [{"role": "x"}]}]))
+    assert isinstance(chat, Document)
+    assert chat.messages == (Message("user", "Hi"), Message("assistant", "Hello"))
+    assert chat.text == "Hi\nHello"
+    assert isinstance(other, Rejected)
+
+
+def test_a_long_text_is_cut_at_blank_lines_and_a_separator_ends_a_document(tmp_path: Path) -> None:
+    path = tmp_path / "book.txt"
+    raw = b"\xef\xbb\xbfOne.\r\nTwo.\n\nThree.\n<|endoftext|>\nFour.\n"
+    path.write_bytes(raw)
+    found = [item for item in read(path, cut_bytes=16) if isinstance(item, Document)]
+    assert [item.text for item in found] == ["One.\nTwo.\n\n", "Three.\n", "Four.\n"]
+    assert [raw[item.byte_offset or 0 :][:4] for item in found] == [b"One.", b"Thre", b"Four"]
+    assert texts(path, cut_bytes=6)[:2] == ["One.\n", "Two.\n\n"]
+    assert len(texts(path, cut_bytes=None)) == 2
+    assert len(texts(path, cut_bytes=None, separator=None)) == 1
+
+
+@given(
+    st.lists(
+        st.sampled_from([b"\n", b"a\n", b"some words\n", b"a longer line of words\n", b"%%\n"]), max_size=30
+    ),
+    st.none() | st.integers(1, 60),
+)
+def test_cutting_loses_nothing_but_blank_lines_and_separators(
+    lines: list[bytes], cut_bytes: int | None
+) -> None:
+    raw = b"".join(lines)
+    pieces = list(cut(lines, b"%%", cut_bytes))
+    for offset, piece in pieces:
+        assert raw[offset : offset + len(piece)] == piece
+        assert cut_bytes is None or len(piece) <= cut_bytes or b" " not in piece[:cut_bytes]
+    words = [word for word in raw.split() if word != b"%%"]
+    assert b"\n".join(piece for _, piece in pieces).split() == words
+
+
+def test_files_are_read_in_the_order_of_their_paths(tmp_path: Path) -> None:
+    for name in ("b/2.txt", "b/1.md", "a.txt", ".hidden.txt", "b/.git/x.txt", "notes.pdf"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+    assert texts(tmp_path) == ["a.txt", "b/1.md", "b/2.txt"]
+    assert texts(f"{tmp_path}/**/*.txt") == ["a.txt", "b/2.txt"]
+    assert [item.path for item in read(f"{tmp_path}/b/*.txt") if isinstance(item, Document)] == ["2.txt"]
+
+
+def test_paths_that_mean_nothing_are_explained(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    with pytest.raises(
+        DataError, match=r"No file matches '.*\*\.txt' \(looked from .*\)\. Expected a file, a folder"
+    ):
+        read(f"{tmp_path}/*.txt")
+    with pytest.raises(DataError, match=r"text does not exist\. Did you mean 'texts'\?"):
+        read(tmp_path / "text")
+    with pytest.raises(DataError, match="is an empty folder"):
+        read(tmp_path / "texts")
+    (tmp_path / "texts" / "a.pdf").write_text("x")
+    with pytest.raises(
+        DataError, match=r"holds no file that can be read\. .* of \.txt, \.md, \.jsonl, \.parquet"
+    ):
+        read(tmp_path / "texts")
+
+
+def test_the_fingerprint_depends_on_content_and_names_and_not_on_the_folder(tmp_path: Path) -> None:
+    prints = []
+    for folder, name, text in [
+        ("x", "a.txt", "1"),
+        ("y", "a.txt", "1"),
+        ("z", "b.txt", "1"),
+        ("w", "a.txt", "2"),
+    ]:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / name).write_text(text)
+        prints.append(FilesSource(path=str(tmp_path / folder)).fingerprint(sha256_of))
+    assert prints[0] == prints[1]
+    assert len(set(prints)) == 3
