@@ -27,7 +27,7 @@ setup: ## make .venv with everything for development
 
 demo: ## from raw text to a chat with a model trained here, in minutes
 	@.ci/environment samples
-	@$(BIN)/towpath demo
+	@$(BIN)/towpath run tiny
 
 test: setup ## the fast tests
 	@$(RUN_TESTS)
