@@ -8,7 +8,7 @@ import pytest
 
 from towpath.serve.config import ServeConfig
 
-from .doubles import FakeModel
+from .doubles import FakeModel, posted
 
 KEY = "a-key-of-more-than-16-characters"
 ASKED = {"json": {"prompt": "x", "max_length": 2}}
