@@ -2,9 +2,9 @@
 
 A document is one country: its name, then each section's heading and its fields, a line each
 ("Climate: arid to semiarid; mild, wet winters."). A field with a long part gets a line a part
-("Constitution, history: ..."). What makes bad prose is left out: older years of a yearly figure, a field that an
-earlier section of the same country already gave, sample sentences in other scripts, telephone
-numbers of embassies.
+("Constitution, history: ..."). What makes bad prose is left out: older years of a yearly figure,
+a field that an earlier section of the same country already gave, sample sentences in other
+scripts, telephone numbers of embassies.
 """
 
 from __future__ import annotations
