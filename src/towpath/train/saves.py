@@ -8,6 +8,7 @@ and renamed; older ones go only after that.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -70,39 +72,34 @@ def save_state(folder: Path, state: TrainingState, keep: int) -> Path:
     final = folder / f"{_PREFIX}{state.step:06d}"
     partial = folder / (final.name + _PARTIAL)
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     try:
-        _write(partial, state)
+        with disk_full_explained(folder):
+            partial.mkdir(parents=True)
+            _write(partial, state)
+            partial.rename(final)
+            fsync_path(folder)
     except DiskFullError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
-    partial.rename(final)
-    fsync_path(folder)
     _prune(folder, keep)
     return final
 
 
 def _write(folder: Path, state: TrainingState) -> None:
-    with disk_full_explained(folder):
-        for name, tensors in (
-            ("model", state.model),
-            ("optimizer", state.optimizer),
-            ("random", state.random),
-        ):
-            _save_tensors(folder / f"{name}.safetensors", tensors)
-        (folder / "state.json").write_bytes(readable_json({"step": state.step, **state.facts}))
+    parts = {"model": state.model, "optimizer": state.optimizer, "random": state.random}
+    for name, tensors in parts.items():
+        _save_tensors(folder / f"{name}.safetensors", tensors)
+    (folder / "state.json").write_bytes(readable_json({"step": state.step, **state.facts}))
     seal(folder, {"kind": "training state", "step": state.step})
 
 
 def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    from safetensors import SafetensorError
-
+    """Write safetensors; what the system says of a failure stays an ``OSError``."""
     try:
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, path)
     except SafetensorError as error:
-        if "os error 28" in str(error) or "os error 122" in str(error):
-            raise OSError(28, "No space left on device") from error
-        raise
+        found = re.search(r"os error (\d+)", str(error))
+        raise OSError(int(found[1]), str(error)) if found else error from error
 
 
 def _prune(folder: Path, keep: int) -> None:
