@@ -121,6 +121,10 @@ def test_a_bad_override_is_named_by_the_command_line() -> None:
     assert "is not KEY=VALUE" in refusal('name = "a"', "train.max_steps")
 
 
+def test_a_broken_rule_is_blamed_on_the_override_that_broke_it() -> None:
+    assert refusal('name = "a"', "model.n_embd=13").startswith("command line: model.n_embd = 13 is not")
+
+
 def test_a_missing_key_says_what_it_is() -> None:
     assert refusal("") == "run.toml: 'name' is missing. Name of the run."
 
@@ -135,6 +139,7 @@ def test_a_list_entry_is_overridden_by_position_or_type() -> None:
     by_type = parse(text, "filters.muon.momentum=0.5").config
     assert by_type == parse(text, "filters.0.momentum=0.5").config
     assert identity(by_type)["filters"][0]["momentum"] == 0.5
+    assert parse(text, "filters.muon.momentum=0.5").origin("filters.0.momentum") == "command line"
 
 
 def test_strings_on_the_command_line_need_no_quotes() -> None:

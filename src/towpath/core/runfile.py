@@ -103,28 +103,28 @@ def json_schema(config_class: type[Section]) -> str:
 
 
 def _apply(tree: dict[str, Any], override: str) -> str:
+    """Set one value in ``tree``. Returns its dotted key, entries of lists by position."""
     key, sign, text = override.partition("=")
-    key = key.strip()
-    if not sign or not key:
+    if not sign or not key.strip():
         raise ConfigError(f"{override!r} is not KEY=VALUE, for example train.max_steps=200.")
-    *parents, leaf = key.split(".")
+    *parents, leaf = key.strip().split(".")
     node: Any = tree
+    place: list[str] = []
     for parent in parents:
-        node = _step_into(node, parent, override)
+        if isinstance(node, list):
+            parent = str(_position(node, parent, override))
+            node = node[int(parent)]
+        else:
+            node = node.setdefault(parent, {})
+        place.append(parent)
+        if not isinstance(node, dict | list):
+            raise ConfigError(f"{override!r}: {'.'.join(place)!r} is a value, not a table.")
     if isinstance(node, list):
-        node[_position(node, leaf, override)] = _value(text)
+        leaf = str(_position(node, leaf, override))
+        node[int(leaf)] = _value(text)
     else:
         node[leaf] = _value(text)
-    return key
-
-
-def _step_into(node: Any, key: str, override: str) -> Any:
-    if isinstance(node, list):
-        return node[_position(node, key, override)]
-    inner = node.setdefault(key, {})
-    if not isinstance(inner, dict | list):
-        raise ConfigError(f"{override!r}: {key!r} is a value, not a table.")
-    return inner
+    return ".".join([*place, leaf])
 
 
 def _position(items: list[Any], key: str, override: str) -> int:
@@ -169,7 +169,7 @@ def _explain(
     origins: Mapping[str, str],
 ) -> str:
     key = ".".join(str(part) for part in item["loc"])
-    place = origins.get(key, place)
+    place = _blamed(key, place, origins)
     if item["type"] == "extra_forbidden":
         return f"{place}: unknown field {key!r}.{_nearest(key, config_class, tree)}"
     if item["type"] == "missing":
@@ -180,6 +180,12 @@ def _explain(
     if item["type"] == "choice":
         return f"{place}: {key}: {message}"
     return f"{place}: {key} = {item['input']!r}: {message[:1].lower() + message[1:]}."
+
+
+def _blamed(key: str, place: str, origins: Mapping[str, str]) -> str:
+    """Where the value of ``key``, or one inside it, was last changed."""
+    inside = {origin for name, origin in origins.items() if f"{name}.".startswith(f"{key}.")}
+    return COMMAND_LINE if COMMAND_LINE in inside else place
 
 
 def _nearest(key: str, config_class: type[Section], tree: Mapping[str, Any]) -> str:
