@@ -22,11 +22,11 @@ KIND = "scores"
 class EvaluateConfig(Section):
     """The table ``[evaluate]``."""
 
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
     """Most tokens of a source that the final evaluation reads; unset: all that was held out."""
-    training_tokens: Execution[int] = Field(65_536, ge=1)
+    training_tokens: Execution[int] = Field(default=65_536, ge=1)
     """Most tokens of a source that a validation during training reads."""
-    batch_size: Execution[int] = Field(16, ge=1)
+    batch_size: Execution[int] = Field(default=16, ge=1)
     """Windows in one forward pass."""
 
 

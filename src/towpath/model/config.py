@@ -28,17 +28,17 @@ class DecoderConfig(Section):
     """What every decoder has. The choices are ``GPT2Config`` and ``ModernConfig``."""
 
     type: Any
-    vocab_size: int | None = Field(None, ge=1)
+    vocab_size: int | None = Field(default=None, ge=1)
     """Rows of the token embedding. Left out: the tokenizer's size, rounded up to 64."""
-    n_positions: int = Field(2048, ge=1)
+    n_positions: int = Field(default=2048, ge=1)
     """Context length in tokens."""
-    n_embd: int = Field(768, ge=1)
+    n_embd: int = Field(default=768, ge=1)
     """Width of the residual stream."""
-    n_layer: int = Field(12, ge=1)
+    n_layer: int = Field(default=12, ge=1)
     """Blocks, each one attention and one feed-forward."""
-    n_head: int = Field(12, ge=1)
+    n_head: int = Field(default=12, ge=1)
     """Attention heads of queries."""
-    n_inner: int | None = Field(None, ge=1)
+    n_inner: int | None = Field(default=None, ge=1)
     """Width inside the feed-forward. Left out: what suits the layout, see ``inner_width``."""
 
     @property
@@ -83,7 +83,7 @@ class GPT2Config(DecoderConfig):
     type: Literal["gpt2"] = "gpt2"
     activation: Literal["gelu", "gelu_new", "relu"] = "gelu"
     """"gelu" is exact; "gelu_new" is GPT-2's tanh approximation, half as fast on a CPU."""
-    dropout: float = Field(0.1, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of channels dropped in training: embeddings, attention weights and block outputs."""
 
     @model_validator(mode="after")
@@ -107,13 +107,13 @@ class ModernConfig(DecoderConfig):
     """The Qwen3 layout: RMSNorm, rotary positions, grouped queries, QK-norm, SwiGLU, no biases."""
 
     type: Literal["modern"] = "modern"
-    n_kv_head: int | None = Field(None, ge=1)
+    n_kv_head: int | None = Field(default=None, ge=1)
     """Heads of keys and values, each shared by n_head / n_kv_head heads of queries. Left out: n_head."""
-    head_dim: int | None = Field(None, ge=2)
+    head_dim: int | None = Field(default=None, ge=2)
     """Channels of one head. Left out: n_embd / n_head."""
-    rope_theta: float = Field(10_000.0, gt=1)
+    rope_theta: float = Field(default=10_000.0, gt=1)
     """Base of the rotary angles: the slowest pair turns once in about 2 pi rope_theta tokens."""
-    norm_epsilon: float = Field(1e-6, gt=0)
+    norm_epsilon: float = Field(default=1e-6, gt=0)
     """Added to the mean square in every RMSNorm."""
     tie_embeddings: bool = True
     """Use the token embedding as output head too."""
@@ -174,17 +174,17 @@ ModelConfig = Annotated[DecoderConfig, MODELS.choice("gpt2")]
 class SamplingConfig(Section):
     """How the next token is drawn. Applied in this order: penalty, temperature, top-k, top-p."""
 
-    temperature: float = Field(0.8, ge=0, le=100)
+    temperature: float = Field(default=0.8, ge=0, le=100)
     """Divides the logits: 0 always takes the most likely token, 1 draws as the model says."""
-    top_k: int | None = Field(None, ge=1)
+    top_k: int | None = Field(default=None, ge=1)
     """Draw from this many most likely tokens only. Left out: from all."""
-    top_p: float = Field(1.0, ge=0, le=1)
+    top_p: float = Field(default=1.0, ge=0, le=1)
     """Draw from the fewest tokens whose probabilities sum to this (Holtzman et al. 2019). 1: from all."""
-    repetition_penalty: float = Field(1.0, ge=0.01, le=100)
+    repetition_penalty: float = Field(default=1.0, ge=0.01, le=100)
     """Makes tokens that occurred less likely when above 1 (Keskar et al. 2019, section 4.1). 1: off."""
-    max_new_tokens: int = Field(100, ge=1, le=MOST_NEW_TOKENS)
+    max_new_tokens: int = Field(default=100, ge=1, le=MOST_NEW_TOKENS)
     """Stop after this many tokens; the end of the context stops earlier."""
-    seed: int | None = Field(None, ge=0, lt=2**63)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
     """Two draws with the same seed are equal. Left out: each draw is new."""
     stop_ids: tuple[int, ...] = ()
     """Stop once one of these tokens is drawn; where text is made, the end of text when empty."""

@@ -19,7 +19,7 @@ class RunConfig(Section):
 
     name: str
     """Name of the run, of its folder below runs/ and of the artifacts that it makes."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(default=0, ge=0)
     """Start of every random stream: weights, order of samples, dropout."""
     data: DataConfig
     """Sources, filters, deduplication, what is held out."""

@@ -10,7 +10,7 @@ _BYTES_A_PARAMETER = 16
 
 def sizes(config: RunConfig) -> dict[str, int]:
     """Parameters, tokens, floating-point operations and bytes of the pre-training of ``config``."""
-    from towpath.model.size import flops_per_token, count_parameters
+    from towpath.model.size import count_parameters, flops_per_token
 
     model = config.model.for_tokenizer(config.tokenizer.vocab_size)
     train = config.train

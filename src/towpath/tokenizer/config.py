@@ -12,17 +12,17 @@ from towpath.core.config import Execution, Section
 class TokenizerConfig(Section):
     """How text becomes token ids."""
 
-    vocab_size: int = Field(50000, ge=262)
+    vocab_size: int = Field(default=50000, ge=262)
     """Ids in all: 256 bytes, merges and 6 special tokens. About 4096 suits a few megabytes of text."""
-    sample_bytes: int | None = Field(None, ge=1)
+    sample_bytes: int | None = Field(default=None, ge=1)
     """Train on at most so many bytes of text, shared among the sources by weight; all when absent."""
-    max_token_bytes: int | None = Field(64, ge=2)
+    max_token_bytes: int | None = Field(default=64, ge=2)
     """No token is longer, so that none is a whole line of dashes; no bound when absent."""
     path: str | None = None
     """A tokenizer.json, or a folder with one or with GPT-2's files, to use instead of training one."""
-    shard_tokens: Execution[int] = Field(1 << 25, ge=1)
+    shard_tokens: Execution[int] = Field(default=1 << 25, ge=1)
     """A shard file is closed once it holds so many tokens; a document is never split."""
-    threads: Execution[int] = Field(2, ge=1)
+    threads: Execution[int] = Field(default=2, ge=1)
     """Documents that are encoded at the same time."""
 
     @model_validator(mode="after")

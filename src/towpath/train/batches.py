@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -51,7 +51,10 @@ class SampleSource(Protocol):
         ...
 
 
-class TokenBatches:
+SamplesT = TypeVar("SamplesT", bound=SampleSource)
+
+
+class TokenBatches(Generic[SamplesT]):
     """Pre-training batches: sample i of step s is sample ``s * samples_per_step + i`` of the run.
 
     Every token of a window after its first is a target. A rank takes every ``world_size``-th
@@ -59,7 +62,7 @@ class TokenBatches:
     """
 
     def __init__(
-        self, samples: SampleSource, batch_size: int, accumulation: int, rank: int = 0, world_size: int = 1
+        self, samples: SamplesT, batch_size: int, accumulation: int, rank: int = 0, world_size: int = 1
     ) -> None:
         self.samples = samples
         self.batch_size = batch_size

@@ -23,13 +23,13 @@ class MuonConfig(Section):
     """Muon for the matrices inside the blocks, AdamW for all else (Jordan et al. 2024)."""
 
     type: Literal["muon"] = "muon"
-    learning_rate: float = Field(0.02, gt=0)
+    learning_rate: float = Field(default=0.02, gt=0)
     """Peak learning rate of the matrices; the others keep ``train.learning_rate``."""
-    momentum: float = Field(0.95, ge=0, lt=1)
+    momentum: float = Field(default=0.95, ge=0, lt=1)
     """Nesterov momentum of the matrices."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of the matrices, times their learning rate."""
-    iterations: int = Field(5, ge=1, le=20)
+    iterations: int = Field(default=5, ge=1, le=20)
     """Newton-Schulz iterations of one orthogonalisation."""
 
 
@@ -37,7 +37,7 @@ class CosineConfig(Section):
     """Warmup, then half a cosine down to ``final_ratio`` (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
 
     type: Literal["cosine"] = "cosine"
-    final_ratio: float = Field(0.1, ge=0, le=1)
+    final_ratio: float = Field(default=0.1, ge=0, le=1)
     """Learning rate of the last step, as a share of the peak."""
 
 
@@ -45,9 +45,9 @@ class WarmupStableDecayConfig(Section):
     """Warmup, a long plateau, a linear decay (Hu et al. 2024, MiniCPM, arXiv:2404.06395, section 4)."""
 
     type: Literal["wsd"] = "wsd"
-    decay_ratio: float = Field(0.4, ge=0, le=1)
+    decay_ratio: float = Field(default=0.4, ge=0, le=1)
     """Share of all steps that the final decay takes."""
-    final_ratio: float = Field(0.0, ge=0, le=1)
+    final_ratio: float = Field(default=0.0, ge=0, le=1)
     """Learning rate at the end of the decay, as a share of the peak."""
 
 
@@ -55,7 +55,7 @@ class LinearConfig(Section):
     """Warmup, then a straight line down to ``final_ratio``."""
 
     type: Literal["linear"] = "linear"
-    final_ratio: float = Field(0.0, ge=0, le=1)
+    final_ratio: float = Field(default=0.0, ge=0, le=1)
     """Learning rate of the last step, as a share of the peak."""
 
 
@@ -85,32 +85,32 @@ SCHEDULES = Catalogue(
 class TrainConfig(Section):
     """The table ``[train]``. One step is one optimizer update."""
 
-    learning_rate: float = Field(6e-4, gt=0)
+    learning_rate: float = Field(default=6e-4, gt=0)
     """Peak learning rate of AdamW, reached at the end of warmup."""
-    weight_decay: float = Field(0.1, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
     """Decoupled weight decay of AdamW, on matrices only."""
-    beta1: float = Field(0.9, ge=0, lt=1)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
     """Decay of AdamW's mean of gradients."""
-    beta2: float = Field(0.95, ge=0, lt=1)
+    beta2: float = Field(default=0.95, ge=0, lt=1)
     """Decay of AdamW's mean of squared gradients."""
-    epsilon: float = Field(1e-8, gt=0)
+    epsilon: float = Field(default=1e-8, gt=0)
     """Added to the root of AdamW's second moment."""
     optimizer: Annotated[Section, OPTIMIZERS.choice("adamw")] = AdamWConfig()
     """How parameters are updated: adamw, or muon for the matrices."""
     schedule: Annotated[Section, SCHEDULES.choice("cosine")] = CosineConfig()
     """How the learning rate goes after warmup: cosine, wsd, linear or constant."""
 
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     """Sequences per device in one forward pass."""
-    gradient_accumulation_steps: int = Field(32, ge=1)
+    gradient_accumulation_steps: int = Field(default=32, ge=1)
     """Forward passes of one optimizer update."""
-    max_steps: int = Field(100_000, ge=1)
+    max_steps: int = Field(default=100_000, ge=1)
     """Optimizer updates."""
-    warmup_steps: int = Field(2000, ge=0)
+    warmup_steps: int = Field(default=2000, ge=0)
     """Steps in which the learning rate rises from zero to its peak."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """The gradient is scaled down to this norm when it is longer."""
-    max_bad_steps: int = Field(3, ge=0)
+    max_bad_steps: int = Field(default=3, ge=0)
     """Steps in a row whose loss or gradient is not finite before training stops; none is ever applied."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -122,22 +122,22 @@ class TrainConfig(Section):
     compile: Execution[bool] = False
     """Run the model through torch.compile; its last bits differ from the eager model's."""
 
-    save_steps: Execution[int] = Field(1000, ge=1)
+    save_steps: Execution[int] = Field(default=1000, ge=1)
     """Steps between checkpoints."""
-    keep_checkpoints: Execution[int] = Field(2, ge=1)
+    keep_checkpoints: Execution[int] = Field(default=2, ge=1)
     """Newest checkpoints that stay on disk."""
-    eval_steps: Execution[int] = Field(500, ge=1)
+    eval_steps: Execution[int] = Field(default=500, ge=1)
     """Steps between validations; each also shows a sample of generated text."""
-    log_steps: Execution[int] = Field(10, ge=1)
+    log_steps: Execution[int] = Field(default=10, ge=1)
     """Steps between rows of the log."""
     sample_prompt: Execution[str] = "The "
     """What the sample at each validation continues."""
 
-    dataloader_num_workers: Execution[int] = Field(1, ge=0)
+    dataloader_num_workers: Execution[int] = Field(default=1, ge=0)
     """Threads that prepare batches ahead; 0 prepares each when it is needed."""
     device: Execution[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where to train; auto takes a GPU when there is one."""
-    threads: Execution[int | None] = Field(None, ge=1)
+    threads: Execution[int | None] = Field(default=None, ge=1)
     """CPU threads of matrix products; unset: torch's own choice. Another number changes the last bits."""
 
     @model_validator(mode="after")

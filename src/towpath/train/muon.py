@@ -72,9 +72,10 @@ class Muon(torch.optim.Optimizer):
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        buffer, momentum = state["momentum"], group["momentum"]
-        buffer.lerp_(parameter.grad, 1 - momentum)
-        update = parameter.grad.lerp(buffer, momentum)
+        buffer, momentum, gradient = state["momentum"], group["momentum"], parameter.grad
+        assert gradient is not None
+        buffer.lerp_(gradient, 1 - momentum)
+        update = gradient.lerp(buffer, momentum)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         sizes = group["row_parts"] or (len(parameter),)
         for part, direction in zip(parameter.split(sizes), update.split(sizes), strict=True):

@@ -67,7 +67,7 @@ class Optimizers:
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:
     """The optimizer that ``config`` describes, for the parameters of ``model`` that learn."""
     named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    names = {parameter: name for name, parameter in named.items()}
+    names: dict[Tensor, str] = {parameter: name for name, parameter in named.items()}
     parts: dict[str, torch.optim.Optimizer] = {}
     if isinstance(config.optimizer, MuonConfig):
         hidden = dict(hidden_matrices(model))
@@ -85,7 +85,7 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:
     return Optimizers(parts, names)
 
 
-def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The weights of the linear layers inside the blocks: no embedding, no output head."""
     head = getattr(model, "head", None)
     for module_name, module in model.named_modules():

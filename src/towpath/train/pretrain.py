@@ -65,7 +65,9 @@ def make_checkpoint(
     return store.make(KIND, run.name, meaning, parents, write)
 
 
-def token_batches(shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int) -> TokenBatches:
+def token_batches(
+    shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int
+) -> TokenBatches[Samples]:
     """The pre-training batches of ``config``: windows of ``context_tokens`` targets each."""
     samples = Samples(shards, "train", context_tokens, seed)
     return TokenBatches(samples, config.batch_size, config.gradient_accumulation_steps)

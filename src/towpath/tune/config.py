@@ -14,31 +14,31 @@ from towpath.train.config import LinearConfig, TrainConfig
 class SFTConfig(Section):
     """The table ``[tune.sft]``: supervised fine-tuning on conversations."""
 
-    learning_rate: float = Field(5e-5, gt=0)
+    learning_rate: float = Field(default=5e-5, gt=0)
     """Peak learning rate."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay, on matrices only."""
-    batch_size: int = Field(8, ge=1)
+    batch_size: int = Field(default=8, ge=1)
     """Conversations of one optimizer update."""
-    max_length: int = Field(2048, ge=8)
+    max_length: int = Field(default=2048, ge=8)
     """Most tokens of one example; the model's context limits it further. Longer chats are split by turns."""
-    num_epochs: float = Field(3, gt=0)
+    num_epochs: float = Field(default=3, gt=0)
     """Times that each conversation is seen."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     """Most optimizer updates; unset: as many as ``num_epochs`` takes."""
-    warmup_ratio: float = Field(0.1, ge=0, lt=1)
+    warmup_ratio: float = Field(default=0.1, ge=0, lt=1)
     """Share of the steps in which the learning rate rises to its peak; then it falls linearly to 0."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     """The gradient is scaled down to this norm when it is longer."""
     sources: tuple[str, ...] | None = None
     """Sources whose conversations are used; unset: every source that has some."""
     template: ChatTemplate = ChatTemplate()
     """What stands around each turn; stored with the checkpoint, and the server uses the same."""
-    save_steps: Execution[int] = Field(200, ge=1)
+    save_steps: Execution[int] = Field(default=200, ge=1)
     """Steps between checkpoints."""
-    eval_steps: Execution[int] = Field(100, ge=1)
+    eval_steps: Execution[int] = Field(default=100, ge=1)
     """Steps between validations; each also shows a reply."""
-    validation_examples: Execution[int] = Field(64, ge=1)
+    validation_examples: Execution[int] = Field(default=64, ge=1)
     """Held-out examples of a validation."""
 
     def steps(self, examples: int) -> int:
