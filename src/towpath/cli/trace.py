@@ -125,7 +125,7 @@ def _samples(store: Store, reference: str, step: int | None, sample: int | None)
     last = config.max_steps * batches.samples_per_step - 1
     if sample is not None and not 0 <= sample <= last:
         raise ArtifactError(f"--sample {sample}: {checkpoint.name} was trained on the samples 0 to {last}.")
-    indices = batches.indices(step - 1) if step is not None else [sample]
+    indices = [sample] if sample is not None else batches.indices((step or 1) - 1)
     facts = [
         {"sample": index, **_span_facts(span)}
         for index in indices
