@@ -23,7 +23,7 @@ from towpath.tune.config import SFTConfig, TuneConfig
 
 
 def tiny() -> RunConfig:
-    """Chats, an encyclopedia and code; a modern 4-layer model with Muon; a chat model at the end."""
+    """Chats, an encyclopedia and code; a small modern model trained with Muon; a chat model at the end."""
     return RunConfig(
         name="tiny",
         data=DataConfig(
@@ -35,18 +35,18 @@ def tiny() -> RunConfig:
             validation_share=0.02,
         ),
         tokenizer=TokenizerConfig(vocab_size=4096),
-        model=ModernConfig(n_positions=256, n_embd=256, n_layer=4, n_head=4, n_kv_head=2),
+        model=ModernConfig(n_positions=256, n_embd=192, n_layer=3, n_head=3, n_kv_head=1),
         train=TrainConfig(
             learning_rate=3e-3,
             weight_decay=0.1,
             optimizer=MuonConfig(learning_rate=0.02),
             schedule=WarmupStableDecayConfig(decay_ratio=0.5),
             batch_size=16,
-            gradient_accumulation_steps=2,
-            max_steps=300,
+            gradient_accumulation_steps=1,
+            max_steps=320,
             warmup_steps=10,
-            save_steps=100,
-            eval_steps=100,
+            save_steps=80,
+            eval_steps=80,
             log_steps=5,
             sample_prompt="hello, how",
         ),
@@ -61,7 +61,7 @@ def tiny_baseline() -> RunConfig:
     return base.model_copy(
         update={
             "name": "tiny-baseline",
-            "model": GPT2Config(n_positions=256, n_embd=256, n_layer=4, n_head=4, dropout=0.0),
+            "model": GPT2Config(n_positions=256, n_embd=192, n_layer=3, n_head=3, dropout=0.0),
             "train": base.train.model_copy(
                 update={
                     "learning_rate": 1e-3,
