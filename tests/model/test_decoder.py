@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from towpath.core.errors import ModelError
-from towpath.model import GPT2Config, build, fused_rows
+from towpath.model import GPT2Config, ModernConfig, build, fused_rows
 from towpath.model.config import DecoderConfig
 from towpath.model.decoder import Decoder
 from towpath.model.torch_version import check_torch_version
@@ -121,6 +121,20 @@ def test_the_same_seed_builds_the_same_weights_and_leaves_other_randomness_alone
 def test_a_new_model_predicts_nothing_yet(config: DecoderConfig, ids: Tensor) -> None:
     loss = build(config, seed=0)(ids, ids).loss
     assert loss.item() == pytest.approx(torch.log(torch.tensor(101.0)).item(), rel=0.02)
+
+
+def test_weights_start_as_the_layout_says() -> None:
+    wide = {"vocab_size": 512, "n_positions": 64, "n_embd": 128, "n_layer": 2, "n_head": 4}
+    for config in (GPT2Config(**wide), ModernConfig(**wide), ModernConfig(**wide, tie_embeddings=False)):
+        model = build(config)
+        tied = model.head is None
+        expected = {"tokens.weight": 0.02 if tied else 1.0, "head.weight": 0.0, "positions.weight": 0.02}
+        for name, weight in model.named_parameters():
+            if weight.dim() == 1:
+                assert (weight == (0 if name.endswith("bias") else 1)).all()
+            else:
+                inside = 0.01 if name.endswith("out.weight") else 0.02  # 0.02 / sqrt(2 * 2 layers)
+                assert weight.std().item() == pytest.approx(expected.get(name, inside), rel=0.03)
 
 
 def test_gradient_checkpointing_changes_memory_and_no_gradient(model: Decoder, ids: Tensor) -> None:

@@ -49,7 +49,7 @@ def to_transformers(
     with torch.random.fork_rng(devices=[]):
         config = getattr(transformers, twin.config_class)(**twin.settings(model.config), **special)
         converted = getattr(transformers, twin.model_class)(config)
-    converted.to(model.tokens.weight.dtype).load_state_dict(dict(_theirs(model, twin)), strict=False)
+    converted.to(model.tokens.weight.dtype).load_state_dict(dict(_theirs(model, twin)))
     return converted.to(model.device).eval()
 
 

@@ -154,7 +154,6 @@ class Decoder(nn.Module):
         """Set every weight anew, the same for the same ``seed``; no other random state is touched."""
         with torch.no_grad():
             self._initialise_(self, torch.Generator().manual_seed(seed))
-        if hasattr(self.positions, "fill_"):
             self.positions.fill_()
 
     def _through(self, block: nn.Module, x: Tensor, place: Placement, layer: int) -> Tensor:

@@ -83,8 +83,15 @@ def initialise_gpt2_(model: Decoder, generator: torch.Generator) -> None:
 
 
 def initialise_modern_(model: Decoder, generator: torch.Generator) -> None:
-    """As GPT-2's, until measured."""
+    """As GPT-2's; an untied embedding is normal 1 and its head zero, as in modded-nanogpt and nanochat.
+
+    With Muon, 100 steps of 1,024 tokens at 4 layers of 192 (one seed): validation loss 5.63 nats, against
+    5.80 untied with 0.02 for both, and 5.84 tied. Zero or uniform block matrices changed less than 0.04.
+    """
     initialise_gpt2_(model, generator)
+    if model.head is not None:
+        model.tokens.weight.normal_(0.0, 1.0, generator=generator)
+        model.head.weight.zero_()
 
 
 def _head_shape(config: DecoderConfig) -> HeadShape:

@@ -1,7 +1,7 @@
 """Position encodings as parts of a decoder: what is added to embeddings, what rotates heads.
 
 A part answers both questions, so that a decoder does not know which kind it has. To add one, write
-a class with these two methods and use it in a layout.
+a class with the methods of ``Positions`` and use it in a layout.
 
 B batch, T tokens, C width.
 """
@@ -30,6 +30,10 @@ class Positions(Protocol):
         """How queries and keys of positions from ``start`` are turned. None: not at all."""
         ...
 
+    def fill_(self) -> None:
+        """Set what is computed and not learned, once the encoding lies on a real device."""
+        ...
+
 
 class LearnedPositions(nn.Module):
     """One learned vector a position, added to the token embedding (GPT-2)."""
@@ -45,6 +49,9 @@ class LearnedPositions(nn.Module):
     def rotation(self, start: int, n_tokens: int) -> None:
         """No rotation."""
 
+    def fill_(self) -> None:
+        """Nothing is computed."""
+
 
 class RotaryPositions(nn.Module):
     """Rotations of every position of the context, made once and kept out of saved weights."""
@@ -59,7 +66,7 @@ class RotaryPositions(nn.Module):
             self.register_buffer(name, torch.empty(n_positions, 1, head_width), persistent=False)
 
     def fill_(self) -> None:
-        """Set the tables; ``build`` calls it once they lie on a real device."""
+        """Set the tables; see ``Positions.fill_``."""
         tables = rotation_tables(self.n_positions, self.head_width, self.theta)
         self.cosine.copy_(tables.cosine)
         self.sine.copy_(tables.sine)
