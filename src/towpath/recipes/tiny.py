@@ -35,7 +35,9 @@ def tiny() -> RunConfig:
             validation_share=0.02,
         ),
         tokenizer=TokenizerConfig(vocab_size=4096),
-        model=ModernConfig(n_positions=256, n_embd=192, n_layer=3, n_head=3, n_kv_head=1),
+        model=ModernConfig(
+            n_positions=256, n_embd=192, n_layer=3, n_head=3, n_kv_head=1, tie_embeddings=False
+        ),
         train=TrainConfig(
             learning_rate=3e-3,
             weight_decay=0.1,
