@@ -149,6 +149,7 @@ def test_a_tokenizer_or_template_of_another_model_is_refused(made, tmp_path: Pat
         load_model(copy, ServeConfig())
 
 
+@pytest.mark.slow  # a second process imports torch
 def test_the_entry_point_serves_a_checkpoint_until_it_is_stopped(made) -> None:
     program = (
         "import sys; from towpath.serve import ServeConfig, serve; serve(sys.argv[1], ServeConfig(port=0))"
