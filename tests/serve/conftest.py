@@ -11,9 +11,7 @@ from fastapi.testclient import TestClient
 from towpath.serve.app import build_app
 from towpath.serve.config import ServeConfig
 
-from .doubles import FakeModel, Live, running
-
-LOCAL = "http://127.0.0.1"
+from .doubles import LOCAL, FakeModel, Live, running
 
 
 @pytest.fixture

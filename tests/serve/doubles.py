@@ -17,6 +17,8 @@ from towpath.serve.config import ServeConfig
 from towpath.serve.server import Server, listening, url_of
 from towpath.serve.text_model import Message, Settings
 
+LOCAL = "http://127.0.0.1"
+
 
 @dataclass
 class Step:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from fastapi.testclient import TestClient
 
+from towpath.serve.app import build_app
 from towpath.serve.config import ServeConfig
 
-from .doubles import FakeModel
+from .doubles import LOCAL, FakeModel
 
 JSON = {"Content-Type": "application/json"}
 HI = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """One server for all: what one request does to it shows in those after it."""
+    with TestClient(build_app(FakeModel(), ServeConfig()), LOCAL, raise_server_exceptions=False) as client:
+        yield client
 
 
 def error_of(client: TestClient, path: str, status: int = 400, **request: object) -> dict[str, str]:
@@ -18,7 +28,9 @@ def error_of(client: TestClient, path: str, status: int = 400, **request: object
     assert response.status_code == status, response.text
     error = response.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
-    assert client.post("/generate", json={"prompt": "x"}).status_code == 200, "the server did not go on"
+    assert client.post("/generate", json={"prompt": "x", "max_length": 2}).status_code == 200, (
+        "the server did not go on"
+    )
     return error
 
 
@@ -48,12 +60,13 @@ def test_a_prompt_longer_than_the_context_names_both_numbers(client) -> None:
     assert error["code"] == "context_length_exceeded"
 
 
-def test_a_chat_longer_than_the_context_says_what_to_do(client, model: FakeModel) -> None:
+def test_a_chat_longer_than_the_context_says_what_to_do(client_of, model: FakeModel) -> None:
+    client = client_of(model)
     messages = [{"role": "user", "content": "x" * 100}] * 3
     error = error_of(client, "/v1/chat/completions", json={"messages": messages})
     assert "Leave out its oldest turns" in error["message"]
     assert "context is 256" in error["message"]
-    assert [asked.max_tokens for asked in model.asked] == [99], "only the check that follows was answered"
+    assert [asked.max_tokens for asked in model.asked] == [1], "only the check that follows was answered"
 
 
 def test_a_server_may_take_shorter_prompts_only(client_of) -> None:
