@@ -1,8 +1,8 @@
 """Root mean square normalisation: each token's channels scaled to mean square one.
 
 Zhang and Sennrich 2019, arXiv:1910.07467, equation 4. ``F.rms_norm`` has no fused CPU kernel: in
-eager fp32 it took 5.4 ms forward and backward for 2,048 tokens of 384 channels on one core, the
-function below 2.9, ``layer_norm`` 1.9. Elsewhere ``F.rms_norm`` is used.
+eager fp32 it took 5.9 ms forward and backward for 2,048 tokens of 384 channels on one core, the
+function below 2.7, ``layer_norm`` 1.1. Elsewhere ``F.rms_norm`` is used.
 
 ... any leading dimensions, C channels.
 """
