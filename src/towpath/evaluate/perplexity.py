@@ -10,7 +10,7 @@ a sliding window.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -69,14 +69,24 @@ class Perplexity:
         self.special = np.zeros(tokenizer.vocab_size, dtype=bool)
         self.special[list(tokenizer.special.values())] = True
 
-    def score(self, model: Decoder, batch_size: int = 8, max_tokens: int | None = None) -> dict[str, Score]:
+    def score(
+        self,
+        model: Decoder,
+        batch_size: int = 8,
+        max_tokens: int | None = None,
+        report: Callable[[int], None] = lambda tokens: None,
+    ) -> dict[str, Score]:
         """The score of each source, on at most ``max_tokens`` tokens of each.
+
+        ``report`` is told of every batch how many tokens it scored.
 
         Raises:
             DataError: the split holds no tokens.
         """
         scores = {
-            source: self._score_source(model, self.shards.stream(self.split, source), batch_size, max_tokens)
+            source: self._score_batches(
+                model, self._batches(self.shards.stream(self.split, source), batch_size, max_tokens), report
+            )
             for source in self.shards.sources(self.split)
         }
         if not any(score.tokens for score in scores.values()):
@@ -98,12 +108,12 @@ class Perplexity:
             figures[f"{self.split}/{source}/bits_per_byte"] = scores[source].bits_per_byte
         return figures
 
-    def _score_source(
-        self, model: Decoder, stream: TokenStream, batch_size: int, max_tokens: int | None
+    def _score_batches(
+        self, model: Decoder, batches: Iterable[NDArray[np.int64]], report: Callable[[int], None]
     ) -> Score:
         nats, tokens, n_bytes = 0.0, 0, 0
         device = next(model.parameters()).device
-        for ids in self._batches(stream, batch_size, max_tokens):
+        for ids in batches:
             text = ~self.special[ids]
             text[:, 0] = False  # the first token of a window is given, not predicted
             count = int(text.sum())
@@ -115,6 +125,7 @@ class Perplexity:
             nats += float(loss)
             tokens += count
             n_bytes += int(self.text_bytes[ids][text].sum())
+            report(count)
         return Score(nats, tokens, n_bytes)
 
     def _batches(

@@ -70,8 +70,8 @@ def evaluate_checkpoint(
     loaded = Checkpoint.open(checkpoint.path).load()
     shards = TokenShards(tokens)
     perplexity = Perplexity(shards, loaded.tokenizer, loaded.model.config.n_positions)
-    with progress("evaluate", unit="sources"):
-        scores = perplexity.score(loaded.model, config.batch_size, config.max_tokens)
+    with progress("evaluate", unit="tokens") as bar:
+        scores = perplexity.score(loaded.model, config.batch_size, config.max_tokens, bar.advance)
     return {source: score.figures() for source, score in sorted(scores.items())}
 
 
