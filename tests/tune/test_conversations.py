@@ -71,6 +71,21 @@ def test_every_trained_turn_ends_with_the_end_of_turn(pairs: list[tuple[str, str
         assert all(example.ids[end] == END for end in ends)
 
 
+def test_an_example_is_what_the_template_renders() -> None:
+    chat = [
+        ("system", "be kind"),
+        ("user", "hi"),
+        ("assistant", "ok"),
+        ("assistant", "!"),
+        ("user", "b"),
+        ("assistant", ""),
+    ]
+    (example,) = made(chat)
+    rendered = TEMPLATE.render([Message(role, content) for role, content in chat], TOKENIZER)
+    assert example.ids.tolist() == rendered.ids
+    assert example.trained.tolist() == rendered.trained
+
+
 def test_a_long_chat_is_split_between_exchanges_and_loses_nothing() -> None:
     chat = [
         turn

@@ -53,7 +53,7 @@ def tiny() -> RunConfig:
             sample_prompt="hello, how",
         ),
         evaluate=EvaluateConfig(training_tokens=8192),
-        tune=TuneConfig(sft=SFTConfig(learning_rate=5e-4, batch_size=16, max_steps=100, num_epochs=1)),
+        tune=TuneConfig(sft=SFTConfig(learning_rate=2e-3, batch_size=16, max_steps=100, num_epochs=1)),
     )
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from towpath.core.errors import DataError
+from towpath.core.progress import progress
 from towpath.data import Documents, Message
-from towpath.tokenizer import ChatTemplate, Tokenizer
+from towpath.tokenizer import ChatTemplate, Rendered, Tokenizer
 from towpath.tokenizer.order import KeyedPermutation, key_of
 from towpath.train.batches import IGNORED, Batch
 
@@ -43,11 +44,14 @@ def examples(
         DataError: no document of these sources has turns of an assistant.
     """
     chosen = [source for source in documents.sources(split) if sources is None or source in sources]
+    cut = _Cutter(template, tokenizer, max_length)
     found: list[Example] = []
-    for source in chosen:
-        for document in documents.iterate(split, source):
-            if document.messages:
-                found += _of_chat(document.id, document.messages, template, tokenizer, max_length)
+    with progress(f"preparing conversations ({split})", unit="chats") as bar:
+        for source in chosen:
+            for document in documents.iterate(split, source):
+                if document.messages:
+                    found += cut.examples(document.id, document.messages)
+                    bar.advance()
     if not found:
         raise DataError(
             f"No conversation with an assistant's turn in the {split} split of "
@@ -57,23 +61,35 @@ def examples(
     return found
 
 
-def _of_chat(
-    document_id: str,
-    messages: Sequence[Message],
-    template: ChatTemplate,
-    tokenizer: Tokenizer,
-    max_length: int,
-) -> Iterator[Example]:
-    part: list[Message] = []
-    size = 0
-    for exchange in _exchanges(messages):
-        tokens = len(template.render(exchange, tokenizer).ids)
-        if part and size + tokens > max_length:
-            yield from _example(document_id, part, template, tokenizer, max_length)
-            part, size = [], 0
-        part += exchange
-        size += tokens
-    yield from _example(document_id, part, template, tokenizer, max_length)
+class _Cutter:
+    """Cuts chats into examples of at most ``max_length`` tokens; every turn is encoded once."""
+
+    def __init__(self, template: ChatTemplate, tokenizer: Tokenizer, max_length: int) -> None:
+        self.template = template
+        self.tokenizer = tokenizer
+        self.max_length = max_length
+        self.begin = template.render([], tokenizer)
+
+    def examples(self, document_id: str, messages: Sequence[Message]) -> Iterator[Example]:
+        part = self._empty()
+        for exchange in _exchanges(messages):
+            rendered = self.template.render(exchange, self.tokenizer)
+            body = len(self.begin.ids)
+            if len(part.ids) > body and len(part.ids) + len(rendered.ids) - body > self.max_length:
+                yield from self._example(document_id, part)
+                part = self._empty()
+            part.ids += rendered.ids[body:]
+            part.trained += rendered.trained[body:]
+        yield from self._example(document_id, part)
+
+    def _empty(self) -> Rendered:
+        return Rendered(list(self.begin.ids), list(self.begin.trained))
+
+    def _example(self, document_id: str, part: Rendered) -> Iterator[Example]:
+        ids = np.array(part.ids[: self.max_length], dtype=np.int64)
+        trained = np.array(part.trained[: self.max_length], dtype=bool)
+        if trained[1:].any():
+            yield Example(document_id, ids, trained)
 
 
 def _exchanges(messages: Sequence[Message]) -> Iterator[list[Message]]:
@@ -86,20 +102,6 @@ def _exchanges(messages: Sequence[Message]) -> Iterator[list[Message]]:
         group.append(message)
     if group:
         yield group
-
-
-def _example(
-    document_id: str,
-    messages: Sequence[Message],
-    template: ChatTemplate,
-    tokenizer: Tokenizer,
-    max_length: int,
-) -> Iterator[Example]:
-    rendered = template.render(messages, tokenizer)
-    ids = np.array(rendered.ids[:max_length], dtype=np.int64)
-    trained = np.array(rendered.trained[:max_length], dtype=bool)
-    if trained[1:].any():
-        yield Example(document_id, ids, trained)
 
 
 class ExampleBatches:
