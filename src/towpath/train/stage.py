@@ -40,6 +40,10 @@ from towpath.train.stop import StoppedError, StopRequest, stop_request
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
 
+_SPEED, _MEMORY = "train/tokens_per_second", "train/memory"
+_MEASURED = (_SPEED, _MEMORY)
+"""Figures of the machine and not of the model: no two runs have the same."""
+
 Validate = Callable[["Decoder"], Mapping[str, float]]
 Sample = Callable[["Decoder"], str]
 
@@ -186,13 +190,11 @@ class _Running:
             now = time.monotonic()
             tokens = self.tokens or 1
             figures["train/learning_rate"] = max(scheduler.get_last_lr())
-            figures["train/tokens_per_second"] = tokens / max(now - self.clock, 1e-9)
-            figures["train/memory"] = peak_memory_bytes()
+            figures[_SPEED] = tokens / max(now - self.clock, 1e-9)
+            figures[_MEMORY] = peak_memory_bytes()
             self.clock, self.tokens = now, 0
             assert self.bar is not None
-            self.bar.note(
-                f"loss {figures['train/loss']:.3f}, {figures['train/tokens_per_second']:,.0f} tokens/s"
-            )
+            self.bar.note(f"loss {figures['train/loss']:.3f}, {figures[_SPEED]:,.0f} tokens/s")
         self.log.log(step, figures)
 
     def _validate_if_missed(self, step: int) -> None:
@@ -239,11 +241,9 @@ class _Running:
         return (self.saves / f"step-{self.config.max_steps:06d}").exists()
 
     def _last_figures(self) -> dict[str, float]:
-        return {
-            row["name"]: row["value"]
-            for row in read_log(self.log.path)
-            if row["step"] == self.config.max_steps
-        }
+        """The figures of the last step that a repeated run gives again."""
+        rows = [row for row in read_log(self.log.path) if row["step"] == self.config.max_steps]
+        return {row["name"]: row["value"] for row in rows if row["name"] not in _MEASURED}
 
 
 def _rewind_samples(path: Path, step: int) -> None:
