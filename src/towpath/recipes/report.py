@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from towpath.core.artifacts import FOLDER_ID_LENGTH
 from towpath.core.files import write_durably
 from towpath.core.metrics import read_log
 
@@ -21,7 +22,9 @@ _COLORS = ("#3b6ea8", "#c2571a", "#3a7d44", "#8a3ffc")
 def write_report(path: RunPath) -> Path:
     """Write the report of what ``path`` has made so far. Returns its place."""
     parts = [("Documents", _waterfall(path)), ("Scores on held-out text", _scores(path))]
-    curves = {folder.name: _curves(folder) for folder in sorted(path.run.path.glob("*-*")) if folder.is_dir()}
+    made = {item.id[:FOLDER_ID_LENGTH] for item in path.made.values()}
+    folders = [folder for folder in path.run.path.glob("*-*") if folder.name.rpartition("-")[2] in made]
+    curves = {folder.name: _curves(folder) for folder in sorted(folders, reverse=True)}
     samples = {folder: _samples(path.run.path / folder) for folder in curves}
     text = [f"# Run {path.config.name}", ""]
     for title, body in parts:
