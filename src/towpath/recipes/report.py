@@ -116,7 +116,7 @@ def plot(curves: Mapping[str, Sequence[tuple[int, float]]], x_label: str, y_labe
         line = " ".join(place(*point) for point in curve)
         marks.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
         x, y = _WIDTH - _MARGIN, 16 + 16 * index
-        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" fill="{color}">{name}</text>')
+        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" style="fill:{color}">{name}</text>')
     return (
         f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="loss by step">{"".join(marks)}</svg>'
     )
