@@ -91,6 +91,7 @@ def test_trace_leads_from_the_assistant_to_the_documents(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lineage = result(capsys, "trace", "micro-chat")
+    assert result(capsys, "trace", "micro") == lineage  # a run's name means its last checkpoint
     assert [item["kind"] for item in lineage] == [
         "checkpoint",
         "checkpoint",

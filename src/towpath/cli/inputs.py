@@ -75,16 +75,20 @@ def find_checkpoint(reference: str) -> Checkpoint:
     from towpath.train.checkpoint import KIND, Checkpoint
 
     store = open_store()
-    for name in (f"{reference}-chat", reference):
+    artifact = last_checkpoint(store, reference) or store.open(reference, KIND)
+    return Checkpoint.open(artifact.path)
+
+
+def last_checkpoint(store: Store, run: str) -> Artifact | None:
+    """The last checkpoint of the run called ``run``, the assistant's before the pre-trained one."""
+    from towpath.core.files import MANIFEST
+    from towpath.train.checkpoint import KIND
+
+    for name in (f"{run}-chat", run):
         fits = [item for item in store.all(KIND) if item.name == name]
         if fits:
-            return Checkpoint.open(newest(fits).path)
-    return Checkpoint.open(store.open(reference, KIND).path)
-
-
-def newest(artifacts: list[Artifact]) -> Artifact:
-    """The artifact that was finished last."""
-    return max(artifacts, key=lambda item: (item.path / "manifest.json").stat().st_mtime_ns)
+            return max(fits, key=lambda item: (item.path / MANIFEST).stat().st_mtime_ns)
+    return None
 
 
 def require_template(checkpoint: Checkpoint) -> None:

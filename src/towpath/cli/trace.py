@@ -67,7 +67,7 @@ def _lineage(store: Store, reference: str) -> tuple[Any, str]:
 
     facts: list[dict[str, Any]] = []
     lines: list[str] = []
-    for ancestor in ancestors(store, store.open(reference)):
+    for ancestor in ancestors(store, _artifact(store, reference)):
         indent = "  " * ancestor.depth
         if ancestor.artifact is None:
             lines.append(f"{indent}{ancestor.id}  (its folder is gone)")
@@ -78,6 +78,13 @@ def _lineage(store: Store, reference: str) -> tuple[Any, str]:
         lines += [f"{indent}    {line}" for line in _origins(artifact)]
         facts.append({"depth": ancestor.depth, **artifact_facts(artifact), "config": dict(artifact.config)})
     return facts, "\n".join(lines)
+
+
+def _artifact(store: Store, reference: str) -> Artifact:
+    """What ``reference`` means; of a run's name, its last checkpoint."""
+    from towpath.cli.inputs import last_checkpoint
+
+    return last_checkpoint(store, reference) or store.open(reference)
 
 
 def _origins(artifact: Artifact) -> list[str]:
@@ -101,7 +108,7 @@ def _tokens_of(store: Store, reference: str) -> tuple[Artifact, Artifact]:
     from towpath.train.checkpoint import KIND
 
     by_id = {item.id: item for item in store.all()}
-    for ancestor in ancestors(store, store.open(reference)):
+    for ancestor in ancestors(store, _artifact(store, reference)):
         artifact = ancestor.artifact
         if artifact is None or artifact.kind != KIND:
             continue
@@ -152,7 +159,7 @@ def _document(store: Store, reference: str, identifier: str) -> tuple[Any, str]:
     from towpath.core.lineage import ancestors
     from towpath.data import Documents
 
-    for ancestor in ancestors(store, store.open(reference)):
+    for ancestor in ancestors(store, _artifact(store, reference)):
         if ancestor.artifact is not None and ancestor.artifact.kind == "documents":
             split, document, reason = Documents(ancestor.artifact).find(identifier)
             facts = {"split": split, "reason": reason, **dataclasses.asdict(document)}

@@ -192,10 +192,10 @@ class Store:
         if fits:
             shown = ", ".join(str(path) for path in fits)
             raise ArtifactError(f"{reference!r} means more than one {what}: {shown}. Give more of the id.")
-        names = [item.path.name for item in known]
+        names = [name for item in known for name in (item.path.name, item.name)]
         raise ArtifactError(
             f"No {what} {reference!r} below {self.folder}.{did_you_mean(reference, names)} "
-            f"There are: {', '.join(names) or 'none yet'}."
+            f"There are: {', '.join(item.path.name for item in known) or 'none yet'}."
         )
 
     def _open_folder(self, path: Path, *, check: bool = True) -> Artifact:
