@@ -7,13 +7,16 @@ input gives the same ids on every machine, and a document can be found again fro
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 Domain = Literal["prose", "chat", "code"]
 """What kind of text a document is; filters say which kinds they judge."""
 
 Role = Literal["system", "user", "assistant"]
+
+Meta = Mapping[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,8 @@ class Document:
     """ISO 8601, when the source tells it."""
     messages: tuple[Message, ...] | None = None
     """A chat's turns; ``text`` holds the same words, one turn a line."""
+    meta: Meta = field(default_factory=dict)
+    """What else the source tells: a score, a subset, what a page's owner allows."""
 
 
 @dataclass(frozen=True, slots=True)

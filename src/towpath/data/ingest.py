@@ -84,6 +84,6 @@ def _records(source: Source, bar: Progress) -> Iterator[Record]:
 def _table(batch: list[Record]) -> pa.Table:
     import pyarrow as pa
 
-    table = to_table(record.document for record in batch)
+    table = to_table([record.document for record in batch])
     table = table.append_column("reason", pa.array([record.reason for record in batch], pa.string()))
     return table.append_column("row", pa.array(range(len(batch)), pa.int64()))

@@ -6,10 +6,10 @@ flushed, then renamed. ``keep_part`` is what makes a killed run go on where it s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Draft
 from towpath.core.files import write_durably
@@ -24,7 +24,7 @@ _REPEATING = ("source", "domain", "licence", "reason", "split")
 
 
 def document_schema() -> pa.Schema:
-    """Columns of a kept document, named as the fields of ``Document``."""
+    """Columns of a kept document, named as the fields of ``Document``; ``meta`` is JSON, null if empty."""
     import pyarrow as pa
 
     message = pa.struct([("role", pa.string()), ("content", pa.large_string())])
@@ -40,6 +40,7 @@ def document_schema() -> pa.Schema:
             ("licence", pa.string()),
             ("date", pa.string()),
             ("messages", pa.list_(message)),
+            ("meta", pa.string()),
         ]
     )
 
@@ -91,18 +92,32 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         return file.read(columns)
 
 
-def to_table(documents: Iterable[Document]) -> pa.Table:
+def to_table(documents: Sequence[Document]) -> pa.Table:
     """``documents`` as rows."""
     import pyarrow as pa
 
-    return pa.Table.from_pylist([asdict(document) for document in documents], schema=document_schema())
+    arrays = [
+        pa.array([_cell(document, field.name) for document in documents], field.type)
+        for field in document_schema()
+    ]
+    return pa.Table.from_arrays(arrays, schema=document_schema())
+
+
+def _cell(document: Document, name: str) -> Any:
+    value = getattr(document, name)
+    if name == "messages" and value is not None:
+        return [{"role": message.role, "content": message.content} for message in value]
+    if name == "meta":
+        return json.dumps(dict(value), sort_keys=True, ensure_ascii=False) if value else None
+    return value
 
 
 def to_documents(table: pa.Table) -> Iterator[Document]:
-    """The rows of ``table`` as documents; other columns are ignored, and "messages" may be missing."""
+    """The rows of ``table`` as documents; other columns are ignored, and some fields may be missing."""
     names = [name for name in document_schema().names if name in table.column_names]
     for batch in table.select(names).to_batches(_ROWS_AT_A_TIME):
         for row in batch.to_pylist():
             turns = row.pop("messages", None)
             messages = None if turns is None else tuple(Message(**turn) for turn in turns)
-            yield Document(**row, messages=messages)
+            meta = json.loads(row.pop("meta", None) or "{}")
+            yield Document(**row, messages=messages, meta=meta)

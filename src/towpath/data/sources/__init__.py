@@ -1,14 +1,18 @@
 """Sources: what can be read as documents.
 
-To add one: a file with a ``Source`` whose ``documents`` yields them in an order that depends on
-the input alone and whose ``fingerprint`` changes when the input does, and a line in ``SOURCES``.
+To add one: a file with a ``Source`` and a line in ``SOURCES``. What is in files is a ``FileSource``
+(``towpath.data.sources.file_source``), which needs its kinds of file and ``read_file`` alone.
+A source is read piece by piece, in as many processes as there are; a piece yields its documents in
+an order that depends on the input alone, and ``fingerprint`` changes when the input does.
 A record that can't be a document is yielded as ``Rejected``; a file that can't be read to its
 end is a ``DataError`` that names it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +20,7 @@ from pydantic import Field, model_validator
 
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
-from towpath.data.document import Document, Domain, Message, Rejected, document_id
+from towpath.data.document import Document, Domain, Message, Meta, Rejected, document_id
 
 SOURCES = Catalogue(
     "source",
@@ -33,6 +37,16 @@ SOURCES = Catalogue(
 
 Digest = Callable[[Path], str]
 """SHA-256 of a file, hexadecimal; may remember files that have not changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What one worker reads from start to end: a file, or a whole source that is small."""
+
+    place: str
+    """Path below the source's root, with forward slashes, or address: the same on every machine."""
+    size_bytes: int = 0
+    """Size as stored; small neighbours are read by one worker."""
 
 
 class Source(Section):
@@ -54,9 +68,17 @@ class Source(Section):
             return {"name": cls.model_fields["type"].default, **values}
         return values
 
-    def documents(self) -> Iterator[Document | Rejected]:
-        """Every document of the input, in an order that depends on the input alone."""
+    def pieces(self) -> Sequence[Piece]:
+        """What can be read apart, in reading order; one piece unless a source says otherwise."""
+        return (Piece(""),)
+
+    def read(self, piece: Piece) -> Iterator[Document | Rejected]:
+        """Every document of ``piece``, in an order that depends on the input alone."""
         raise NotImplementedError
+
+    def documents(self) -> Iterator[Document | Rejected]:
+        """Every document of the input, piece after piece."""
+        return chain.from_iterable(map(self.read, self.pieces()))
 
     def fingerprint(self, sha256: Digest) -> str:
         """Digest of the input's content: the same input gives the same on every machine."""
@@ -70,9 +92,11 @@ class Source(Section):
         url: str | None = None,
         byte_offset: int | None = None,
         date: str | None = None,
+        licence: str | None = None,
         messages: tuple[Message, ...] | None = None,
+        meta: Meta | None = None,
     ) -> Document:
-        """A document of this source."""
+        """A document of this source; ``licence`` is its own where it differs from the source's."""
         return Document(
             id=document_id(self.name, url or path, byte_offset),
             text=text,
@@ -81,7 +105,8 @@ class Source(Section):
             url=url,
             path=path,
             byte_offset=byte_offset,
-            licence=self.licence,
+            licence=licence or self.licence,
             date=date,
             messages=messages,
+            meta=meta or {},
         )

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 from towpath.data.document import Document, Domain, Message, Role
-from towpath.data.sources import Digest, Source
+from towpath.data.sources import Digest, Piece, Source
 from towpath.data.sources.packages import packaged_file
 
 _FILE = "dataset.json"
@@ -27,7 +27,7 @@ class ChitchatSource(Source):
     licence: str = "MIT"
     """SPDX identifier of the texts' licence."""
 
-    def documents(self) -> Iterator[Document]:
+    def read(self, piece: Piece) -> Iterator[Document]:
         """Every chat, in the file's order."""
         chats = json.loads(packaged_file("chitchat_dataset", _FILE, self.type).read_bytes())
         for key, chat in chats.items():

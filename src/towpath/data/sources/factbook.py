@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from towpath.data.document import Document
-from towpath.data.sources import Digest, Source
+from towpath.data.sources import Digest, Piece, Source
 from towpath.data.sources.packages import packaged_file
 
 _FOLDER = "data"
@@ -39,7 +39,7 @@ class FactbookSource(Source):
     licence: str = "LicenseRef-Public-Domain"
     """SPDX identifier of the texts' licence: no copyright, a work of the United States government."""
 
-    def documents(self) -> Iterator[Document]:
+    def read(self, piece: Piece) -> Iterator[Document]:
         """Every country, sorted by region and code."""
         for place, path in self._files():
             country = json.loads(path.read_bytes())

@@ -12,27 +12,28 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import Field
 
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Message, Rejected, Role
-from towpath.data.sources import Digest, Source
-from towpath.data.sources.found import Found, find_files, kind_of
+from towpath.data.sources.file_source import FileSource
+from towpath.data.sources.found import kind_of
 from towpath.data.sources.streams import damage_named, opened
 from towpath.data.wellformed import read_utf8
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-SUFFIXES = (".txt", ".md", ".jsonl", ".parquet")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _PARQUET_ROWS = 256
 
 
-class FilesSource(Source):
+class FilesSource(FileSource):
     """Text, Markdown, JSON lines or Parquet files."""
+
+    suffixes: ClassVar = (".txt", ".md", ".jsonl", ".parquet")
 
     type: Literal["files"] = "files"
     path: str
@@ -47,23 +48,13 @@ class FilesSource(Source):
     """Text files are cut into documents of at most so many bytes: at a blank line, else at a line's
     end, else at a space; None leaves them whole."""
 
-    def documents(self) -> Iterator[Document | Rejected]:
-        """Every document, file by file in the order of their paths."""
-        found = self._found()
-        for path in found.paths:
-            if kind_of(path) == ".parquet":
-                yield from self._from_parquet(path, found.place(path))
-            elif kind_of(path) == ".jsonl":
-                yield from self._from_json_lines(path, found.place(path))
-            else:
-                yield from self._from_text(path, found.place(path))
-
-    def fingerprint(self, sha256: Digest) -> str:
-        """Digest of the files' paths, sizes and content."""
-        return self._found().fingerprint(sha256)
-
-    def _found(self) -> Found:
-        return find_files(self.path, SUFFIXES)
+    def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
+        """Every document of one file."""
+        if kind_of(path) == ".parquet":
+            return self._from_parquet(path, place)
+        if kind_of(path) == ".jsonl":
+            return self._from_json_lines(path, place)
+        return self._from_text(path, place)
 
     def _from_text(self, path: Path, place: str) -> Iterator[Document]:
         separator = self.separator.encode() if self.separator else None

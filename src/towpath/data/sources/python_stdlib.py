@@ -17,7 +17,7 @@ from pydantic import Field
 
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Domain
-from towpath.data.sources import Digest, Source
+from towpath.data.sources import Digest, Piece, Source
 from towpath.data.wellformed import read_utf8
 
 _LEFT_OUT = frozenset(
@@ -41,7 +41,7 @@ class PythonStdlibSource(Source):
     min_file_bytes: int = Field(default=500, ge=0)
     """Smaller files are not read: they only import from elsewhere."""
 
-    def documents(self) -> Iterator[Document]:
+    def read(self, piece: Piece) -> Iterator[Document]:
         """Every module, sorted by path."""
         folder = _folder()
         for path in self._files(folder):

@@ -12,25 +12,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 from urllib.parse import quote
 from xml.parsers import expat
 
 from towpath.core.errors import DataError
 from towpath.data.document import Document
-from towpath.data.sources import Digest, Source
-from towpath.data.sources.found import Found, find_files
+from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.streams import opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
-SUFFIXES = (".xml",)
 _CHUNK_BYTES = 1 << 20
 _MEDIA, _CATEGORY = "6", "14"  # numbers of the namespaces, the same in every language
 _KEPT = frozenset({"base", "namespace", "title", "ns", "timestamp", "text"})
 
 
-class WikipediaSource(Source):
+class WikipediaSource(FileSource):
     """Articles of a Wikipedia dump."""
+
+    suffixes: ClassVar = (".xml",)
 
     type: Literal["wikipedia"] = "wikipedia"
     path: str
@@ -38,23 +38,12 @@ class WikipediaSource(Source):
     licence: str = "CC-BY-SA-4.0"
     """SPDX identifier of the texts' licence."""
 
-    def documents(self) -> Iterator[Document]:
+    def read_file(self, path: Path, place: str) -> Iterator[Document]:
         """Every article, in the dump's order."""
-        found = self._found()
-        for path in found.paths:
-            for page in read_pages(path):
-                text = f"{page.title}\n\n{plain_text(page.wikitext, page.namespaces)}"
-                url = page.site + quote(page.title.replace(" ", "_"), safe="/:@!$&'()*,;=~-._")
-                yield self.document(
-                    text, path=found.place(path), url=url, byte_offset=page.byte_offset, date=page.timestamp
-                )
-
-    def fingerprint(self, sha256: Digest) -> str:
-        """Digest of the dump's path, size and content."""
-        return self._found().fingerprint(sha256)
-
-    def _found(self) -> Found:
-        return find_files(self.path, SUFFIXES)
+        for page in read_pages(path):
+            text = f"{page.title}\n\n{plain_text(page.wikitext, page.namespaces)}"
+            url = page.site + quote(page.title.replace(" ", "_"), safe="/:@!$&'()*,;=~-._")
+            yield self.document(text, path=place, url=url, byte_offset=page.byte_offset, date=page.timestamp)
 
 
 @dataclass
