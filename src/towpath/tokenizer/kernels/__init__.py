@@ -1,0 +1,1 @@
+"""Kernels of the tokenizer room: see ``towpath.data.kernels``."""
