@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
 from towpath.data.document import Document, Domain
+from towpath.data.features import FeatureSet
 
 FILTERS = Catalogue(
     "filter",
@@ -42,11 +43,30 @@ def drop(reason: str) -> Verdict:
     return Verdict(reason)
 
 
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A reason to drop, and when it holds."""
+
+    reason: str
+    """What the waterfall counts it under: lower case with underscores."""
+    drop_when: str
+    """SQL expression over the columns of the filter's features, true for what is dropped; a null
+    keeps the document."""
+
+
 class FilterConfig(Section):
     """What every filter has."""
 
     domains: tuple[Domain, ...] = ("prose", "chat", "code")
     """Kinds of text that the filter judges."""
+
+    def features(self) -> tuple[FeatureSet, ...]:
+        """The columns that the rules are about."""
+        raise NotImplementedError
+
+    def rules(self) -> tuple[Rule, ...]:
+        """When a document is dropped, in the order in which a reason is named."""
+        raise NotImplementedError
 
     def build(self) -> Filter:
         """The filter as a function, which can be sent to other processes."""
