@@ -8,15 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from towpath.core import page
 from towpath.core.artifacts import FOLDER_ID_LENGTH
 from towpath.core.files import write_durably
 from towpath.core.metrics import read_log
 
 if TYPE_CHECKING:
     from towpath.recipes.path import Path as RunPath
-
-_WIDTH, _HEIGHT, _MARGIN = 640, 240, 44
-_COLORS = ("#3b6ea8", "#c2571a", "#3a7d44", "#8a3ffc")
 
 
 def write_report(path: RunPath) -> Path:
@@ -72,10 +70,9 @@ def _page(
     curves: Mapping[str, Mapping[str, list[tuple[int, float]]]],
     samples: Mapping[str, Iterable[str]],
 ) -> str:
-    title = html.escape(f"Run {path.config.name}")
-    body = [f"<h1>{title}</h1>"]
+    body = []
     for name, lines in curves.items():
-        body += [f"<h2>{html.escape(name)}</h2>", plot(lines, "optimizer step", "nats/token")]
+        body += [page.heading(name), page.curves(lines, "optimizer step", "nats/token", "loss by step")]
         body += [
             "<ul>",
             *(f"<li>{html.escape(line.removeprefix('- '))}</li>" for line in samples[name]),
@@ -83,53 +80,9 @@ def _page(
         ]
     for heading, text in parts:
         if text:
-            body += [f"<h2>{heading}</h2>", f"<pre>{html.escape(text)}</pre>"]
-    body += ["<h2>Artifacts</h2>", "<ul>"]
+            body += [page.heading(heading), f"<pre>{html.escape(text)}</pre>"]
+    body += [page.heading("Artifacts"), "<ul>"]
     body += [
         f"<li>{name}: <code>{html.escape(str(item.path))}</code></li>" for name, item in path.made.items()
     ]
-    return _FRAME.format(title=title, body="\n".join([*body, "</ul>"]))
-
-
-def plot(curves: Mapping[str, Sequence[tuple[int, float]]], x_label: str, y_label: str) -> str:
-    """Curves of (step, value) as one SVG picture."""
-    points = [point for curve in curves.values() for point in curve]
-    if not points:
-        return ""
-    (x_low, x_high), (y_low, y_high) = (
-        (min(point[axis] for point in points), max(point[axis] for point in points)) for axis in (0, 1)
-    )
-
-    def place(step: float, value: float) -> str:
-        x = _MARGIN + (step - x_low) / max(x_high - x_low, 1) * (_WIDTH - 2 * _MARGIN)
-        y = _HEIGHT - _MARGIN - (value - y_low) / max(y_high - y_low, 1e-9) * (_HEIGHT - 2 * _MARGIN)
-        return f"{x:.1f},{y:.1f}"
-
-    marks = [
-        f'<text x="{_MARGIN}" y="{_HEIGHT - 8}">{x_low}</text>',
-        f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">{x_high} {x_label}</text>',
-        f'<text x="4" y="{_MARGIN}">{y_high:.2f} {y_label}</text>',
-        f'<text x="4" y="{_HEIGHT - _MARGIN}">{y_low:.2f}</text>',
-    ]
-    for index, (name, curve) in enumerate(curves.items()):
-        color = _COLORS[index % len(_COLORS)]
-        line = " ".join(place(*point) for point in curve)
-        marks.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"/>')
-        x, y = _WIDTH - _MARGIN, 16 + 16 * index
-        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" style="fill:{color}">{name}</text>')
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="loss by step">{"".join(marks)}</svg>'
-    )
-
-
-_FRAME = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
-pre {{ overflow-x: auto; font-size: 13px; }}
-svg {{ width: 100%; }}
-svg text {{ font-size: 12px; fill: currentColor; }}
-</style></head><body>
-{body}
-</body></html>
-"""
+    return page.page(f"Run {path.config.name}", [*body, "</ul>"])
