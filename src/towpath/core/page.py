@@ -143,7 +143,8 @@ def curves(lines: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_l
 
 
 def _svg(height: float, marks: Sequence[str], name: str) -> str:
-    return f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(name)}">{"".join(marks)}</svg>'
+    start = f'<svg viewBox="0 0 {_WIDTH} {height:g}" role="img" aria-label="{escape(name)}">'
+    return f"{start}{''.join(marks)}</svg>"
 
 
 def _short(label: str) -> str:
