@@ -39,6 +39,9 @@ Digest = Callable[[Path], str]
 """SHA-256 of a file, hexadecimal; may remember files that have not changed."""
 
 
+_CATEGORIES = {"code": "code", "chat": "conversation"}
+
+
 @dataclass(frozen=True, slots=True)
 class Piece:
     """What one worker reads from start to end: a file, or a whole source that is small."""
@@ -58,15 +61,21 @@ class Source(Section):
     """Share of the training mixture, relative to the other sources' weights."""
     domain: Domain = "prose"
     """Kind of text: prose, chat or code. Filters say which kinds they judge."""
+    category: str = Field(default="", pattern="^[a-z][a-z0-9_-]*$")
+    """What the mixture counts it as: web, books, academic, code, conversation or a name of your own;
+    when it is not given, by the kind of source and of text."""
     licence: str = "unknown"
     """SPDX identifier of the texts' licence."""
 
     @model_validator(mode="before")
     @classmethod
-    def _named_after_its_type(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "name" not in values:
-            return {"name": cls.model_fields["type"].default, **values}
-        return values
+    def _named_and_counted_by_its_type(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        fields = cls.model_fields
+        domain = values.get("domain", fields["domain"].default)
+        category = fields["category"].default or _CATEGORIES.get(domain, "web")
+        return {"name": fields["type"].default, "category": category, **values}
 
     def pieces(self) -> Sequence[Piece]:
         """What can be read apart, in reading order; one piece unless a source says otherwise."""
