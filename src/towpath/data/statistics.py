@@ -1,0 +1,186 @@
+"""Statistics of finished documents: sizes, lengths, composition, drops, domains, duplicates.
+
+Comes in: an artifact of documents and, when there are token shards, the tokens of each source.
+Goes out: plain values, the same for the same documents, as a dictionary that is stored as JSON, and
+as Markdown and HTML by ``towpath.data.statistics_page``. Parts are read one at a time and only
+the columns at hand, so that memory does not grow with the dataset but with the number of distinct
+hosts and of duplicate clusters.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from towpath.data.decide import DROPPED, TRAIN, VALIDATION
+from towpath.data.documents import Documents
+from towpath.data.mixture import MixtureConfig, SourceSize, absent, source_weights
+from towpath.data.parts import part_paths, read_table
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from towpath.core.artifacts import Artifact
+
+LENGTH_EDGES = tuple(2**power for power in range(4, 25))
+"""Characters: the first and last column of a histogram also hold what is shorter and longer."""
+
+_TOP_HOSTS = 25
+_LARGEST_CLUSTERS = 10
+_COLUMNS = ["text", "url", "date", "licence"]
+
+
+@dataclass
+class _Tally:
+    """What is counted of the kept documents of one source."""
+
+    documents: int = 0
+    characters: int = 0
+    size_bytes: int = 0
+    lengths: np.ndarray = field(default_factory=lambda: np.zeros(len(LENGTH_EDGES) - 1, np.int64))
+    hosts: Counter[str] = field(default_factory=Counter)
+    years: Counter[str] = field(default_factory=Counter)
+    licences: Counter[str] = field(default_factory=Counter)
+
+    def add(self, table: pa.Table) -> None:
+        """Count the rows of ``table``, which has the columns ``_COLUMNS``."""
+        import pyarrow.compute as pc
+
+        characters = pc.utf8_length(table["text"]).to_numpy()
+        self.documents += table.num_rows
+        self.characters += int(characters.sum())
+        self.size_bytes += int(pc.binary_length(table["text"]).to_numpy().sum())
+        places = np.searchsorted(LENGTH_EDGES, characters, side="right") - 1
+        self.lengths += np.bincount(places.clip(0, len(self.lengths) - 1), minlength=len(self.lengths))
+        self.hosts.update(host for url in _values(table["url"]) if (host := host_of(url)))
+        self.years.update(date[:4] for date in _values(table["date"]))
+        self.licences.update(_values(table["licence"]))
+
+    def facts(self) -> dict[str, Any]:
+        """The counts as plain values."""
+        return {
+            "documents": self.documents,
+            "characters": self.characters,
+            "bytes": self.size_bytes,
+            "mean_characters": round(self.characters / self.documents, 1) if self.documents else 0.0,
+            "lengths": self.lengths.tolist(),
+            "hosts": _most(self.hosts, _TOP_HOSTS),
+            "n_hosts": len(self.hosts),
+            "years": dict(sorted(self.years.items())),
+            "licences": _most(self.licences),
+        }
+
+
+def _values(column: pa.ChunkedArray) -> list[str]:
+    return [value for value in column.to_pylist() if value is not None]
+
+
+def _most(counter: Counter[str], limit: int | None = None) -> dict[str, int]:
+    return dict(sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:limit])
+
+
+def host_of(url: str) -> str:
+    """The host of ``url`` without "www.", empty when there is none."""
+    try:
+        return (urlsplit(url).hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+
+
+def statistics(artifact: Artifact, tokens: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """What there is to count about ``artifact``.
+
+    Args:
+        artifact: documents made by ``make_documents``.
+        tokens: training tokens of each source, if it has token shards.
+    """
+    documents = Documents(artifact)
+    waterfall = documents.waterfall()
+    given = {source["name"]: source for source in artifact.config["sources"]}
+    sources = {}
+    for name, counted in waterfall.items():
+        facts = _kept(documents, name).facts()
+        facts["type"] = given[name]["type"]
+        facts["category"] = given[name]["category"]
+        facts["train_tokens"] = (tokens or {}).get(name)
+        sources[name] = {**facts, **{key: counted[key] for key in ("read", TRAIN, VALIDATION, DROPPED)}}
+    return {
+        "documents": artifact.id,
+        "name": artifact.name,
+        "length_edges": list(LENGTH_EDGES),
+        "all": _together(sources.values()),
+        "sources": sources,
+        "composition": _composition(artifact.config, sources, "train_tokens" if tokens else "characters"),
+        "duplicates": _duplicates(documents),
+    }
+
+
+def _kept(documents: Documents, source: str) -> _Tally:
+    tally = _Tally()
+    for split in (TRAIN, VALIDATION):
+        for path in part_paths(documents.artifact.path / split / source):
+            tally.add(read_table(path, _COLUMNS))
+    return tally
+
+
+def _together(sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    rows = list(sources)
+    whole = {
+        key: sum(row[key] for row in rows)
+        for key in ("read", "documents", TRAIN, VALIDATION, "characters", "bytes")
+    }
+    dropped: Counter[str] = Counter()
+    for row in rows:
+        dropped.update(row[DROPPED])
+    share = round(1 - whole["documents"] / whole["read"], 6) if whole["read"] else 0.0
+    return {**whole, "dropped": _most(dropped), "dropped_share": share}
+
+
+def _composition(
+    config: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]], unit: str
+) -> dict[str, Any]:
+    """What each category and source is of the training text, and what it is meant to be."""
+    mixture = MixtureConfig.model_validate(config["mixture"]) if config.get("mixture") else None
+    weights = {source["name"]: source["weight"] for source in config["sources"]}
+    sizes = [
+        SourceSize(name, facts["category"], weights[name], facts[unit] or 0)
+        for name, facts in sources.items()
+        if facts[TRAIN]
+    ]
+    wanted = source_weights(sizes, mixture) if sizes else {}
+    whole = sum(size.size for size in sizes) or 1
+    categories: dict[str, dict[str, float]] = {}
+    for size in sizes:
+        row = categories.setdefault(size.category, {"is": 0.0, "wanted": 0.0})
+        row["is"] = round(row["is"] + size.size / whole, 6)
+        row["wanted"] = round(row["wanted"] + wanted[size.name], 6)
+    return {
+        "unit": "tokens" if unit == "train_tokens" else unit,
+        "categories": categories,
+        "sources": {
+            size.name: {"is": round(size.size / whole, 6), "wanted": round(wanted[size.name], 6)}
+            for size in sizes
+        },
+        "absent": absent(sizes, mixture),
+    }
+
+
+def _duplicates(documents: Documents) -> dict[str, Any]:
+    """Clusters of duplicates by size, and the largest with the document that stayed."""
+    repeated: Counter[str] = Counter()
+    for source in documents.sources(DROPPED):
+        for path in part_paths(documents.artifact.path / DROPPED / source):
+            repeated.update(_values(read_table(path, ["duplicate_of"])["duplicate_of"]))
+    sizes = Counter(count + 1 for count in repeated.values())
+    largest = sorted(repeated.items(), key=lambda item: (-item[1], item[0]))[:_LARGEST_CLUSTERS]
+    return {
+        "clusters": len(repeated),
+        "documents": sum(repeated.values()),
+        "sizes": {str(size): sizes[size] for size in sorted(sizes)},
+        "largest": [{"kept": identifier, "size": count + 1} for identifier, count in largest],
+    }
