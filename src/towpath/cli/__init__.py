@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = next((word for word in words if not word.startswith("-")), None)
     parser = _parser(verb)
-    options = parser.parse_args(words)
+    options = parser.parse_args(_with_action(words, verb))
     if options.verb is None:
         parser.print_help()
         return 2
@@ -57,6 +57,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _with_action(words: list[str], verb: str | None) -> list[str]:
+    """``words`` with the action that a verb does when none is named: ``data run.toml`` makes documents."""
+    if verb not in VERBS:
+        return words
+    module = importlib.import_module(f"towpath.cli.{verb}")
+    place = words.index(verb) + 1
+    named = words[place : place + 1]
+    if not named or named[0].startswith("-") or not hasattr(module, "DEFAULT_ACTION"):
+        return words
+    return words if named[0] in module.ACTIONS else [*words[:place], module.DEFAULT_ACTION, *words[place:]]
 
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:

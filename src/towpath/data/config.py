@@ -7,7 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
+from towpath.data.bounds import Bound
 from towpath.data.filters import FILTERS, FilterConfig
+from towpath.data.mixture import MixtureConfig
 from towpath.data.sources import SOURCES, Source
 
 
@@ -38,6 +40,10 @@ class DataConfig(Section):
     """What judges each document, in this order; the first that drops it names the reason."""
     near_duplicates: NearDuplicatesConfig = NearDuplicatesConfig()
     """How near duplicates are found."""
+    mixture: MixtureConfig | None = None
+    """What the training text is made of by category; None takes the sources' weights as they are."""
+    bounds: Execution[dict[str, Bound]] = Field(default={})
+    """What ``towpath data validate`` asks of the statistics, by path: ``"all.documents" = {min = 1000}``."""
     validation_share: float = Field(default=0.01, ge=0, lt=1)
     """Share of each source's documents that is held out, by hash of their content; at least one
     document of a source that has two, unless it is 0."""

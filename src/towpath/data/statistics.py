@@ -51,10 +51,10 @@ class _Tally:
         """Count the rows of ``table``, which has the columns ``_COLUMNS``."""
         import pyarrow.compute as pc
 
-        characters = pc.utf8_length(table["text"]).to_numpy()
+        characters = pc.call_function("utf8_length", [table["text"]]).to_numpy()
         self.documents += table.num_rows
         self.characters += int(characters.sum())
-        self.size_bytes += int(pc.binary_length(table["text"]).to_numpy().sum())
+        self.size_bytes += int(pc.call_function("binary_length", [table["text"]]).to_numpy().sum())
         places = np.searchsorted(LENGTH_EDGES, characters, side="right") - 1
         self.lengths += np.bincount(places.clip(0, len(self.lengths) - 1), minlength=len(self.lengths))
         self.hosts.update(host for url in _values(table["url"]) if (host := host_of(url)))

@@ -3,10 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from towpath.core import page
+from towpath.core.files import readable_json, write_durably
+from towpath.data.card import croissant
+from towpath.data.statistics import statistics
 
+if TYPE_CHECKING:
+    from towpath.core.artifacts import Artifact, Draft, Store
+
+KIND = "statistics"
+FACTS, MARKDOWN, PAGE, CARD = "statistics.json", "statistics.md", "statistics.html", "croissant.json"
+
+
+def make_statistics(
+    store: Store,
+    documents: Artifact,
+    tokens: tuple[Artifact, Mapping[str, int]] | None = None,
+) -> Artifact:
+    """Count, and write the numbers, the pages and the card (kind "statistics").
+
+    Args:
+        store: where the artifact goes.
+        documents: the dataset.
+        tokens: its token shards and the training tokens of each source in them.
+    """
+    parents = [documents, tokens[0]] if tokens else [documents]
+
+    def write(draft: Draft) -> None:
+        facts = statistics(documents, tokens[1] if tokens else None)
+        write_durably(draft.path / FACTS, readable_json(facts))
+        write_durably(draft.path / MARKDOWN, markdown(facts).encode())
+        write_durably(draft.path / PAGE, html(facts).encode())
+        write_durably(draft.path / CARD, readable_json(croissant(documents)))
+
+    return store.make(KIND, documents.name, {"layout": _LAYOUT}, parents, write)
+
+
+_LAYOUT = 1
 _OVERVIEW = ("source", "type", "category", "read", "kept", "train", "validation", "characters", "tokens")
 
 
