@@ -74,8 +74,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     from towpath.cli.inputs import artifact_facts, path_of, print_result
+    from towpath.core.errors import ConfigError, did_you_mean
     from towpath.data import waterfall_table
+    from towpath.recipes import RECIPES
 
+    nearest = did_you_mean(options.run_file, ACTIONS)
+    if nearest and not Path(options.run_file).exists() and options.run_file not in RECIPES:
+        raise ConfigError(f"{options.run_file!r} is no action, run file or recipe.{nearest}")
     documents = path_of(options).upto("data")
     print_result(
         options, artifact_facts(documents), f"{waterfall_table(documents)}\nDocuments are in {documents.path}"
