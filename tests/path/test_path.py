@@ -44,7 +44,7 @@ def test_a_finished_run_is_found_and_not_repeated(
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in home.glob("artifacts/*/*/*")}
     facts = result(capsys, "run", str(micro))
-    assert list(facts) == ["data", "tokenizer", "tokens", "train", "evaluate", "tune"]
+    assert list(facts) == ["data", "tokenizer", "tokens", "statistics", "train", "evaluate", "tune"]
     assert before == {path: path.stat().st_mtime_ns for path in home.glob("artifacts/*/*/*")}
 
 

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_run_file(parser)
     parser.add_argument(
-        "--until", metavar="STAGE", help="stop after data, tokenizer, tokens, train or evaluate"
+        "--until", metavar="STAGE", help="stop after data, tokenizer, tokens, statistics, train or evaluate"
     )
 
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     """Walk the path, then say what was made, show a short chat and how to open the chat page."""
     from towpath.cli.inputs import artifact_facts, path_of, print_result
     from towpath.core.errors import ConfigError, did_you_mean
-    from towpath.recipes.path import STAGES
+    from towpath.recipes.run_config import STAGES
     from towpath.recipes.report import write_report
 
     if options.until is not None and options.until not in STAGES:
@@ -54,6 +54,7 @@ def _timed(stages: Any) -> Any:
 
 def _ending(path: RunPath, report: Path) -> str:
     """What a person wants to see at the end of a run."""
+    from towpath.data.statistics_page import PAGE
     from towpath.evaluate.scores import table
 
     lines: list[str] = []
@@ -63,6 +64,8 @@ def _ending(path: RunPath, report: Path) -> str:
         lines += ["", "A short chat with the model just trained:", "", _chat(assistant)]
     lines += ["", "Written:"]
     lines += [f"  {name:<12}{artifact.path}" for name, artifact in path.made.items()]
+    if statistics := path.made.get("statistics"):
+        lines += [f"  {'':<12}{statistics.path / PAGE}"]
     lines += [f"  {'report':<12}{report}"]
     if assistant := path.made.get("tune"):
         lines += ["", f"Open the chat page: {sys.argv[0]} serve {assistant.path}"]

@@ -130,5 +130,6 @@ def summary(seen: Seen, n_characters: int) -> str:
     if seen.duplicate_of:
         fate += f" of {seen.duplicate_of}"
     text = document.text if len(document.text) <= n_characters else f"{document.text[:n_characters]} …"
+    text = text if n_characters else ""
     facts = f"{document.source}  {place}  {len(document.text):,} characters  {document.licence}"
     return f"{document.id}  {fate}\n{facts}\n\n{text}\n"

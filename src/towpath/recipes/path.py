@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.runfile import to_toml
 from towpath.core.runs import Run
+from towpath.recipes.run_config import STAGES
 
 if TYPE_CHECKING:
     from towpath.recipes.run_config import RunConfig
     from towpath.tokenizer import Tokenizer, TokenShards
     from towpath.train.stage import Validate
-
-STAGES = ("data", "tokenizer", "tokens", "train", "evaluate", "tune")
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,9 @@ class Path:
 
     def stages(self) -> list[str]:
         """The stages of this run in order."""
-        return [name for name in STAGES if name != "tune" or self.config.tune.sft is not None]
+        last = self.config.until or STAGES[-1]
+        names = STAGES[: STAGES.index(last) + 1]
+        return [name for name in names if name != "tune" or self.config.tune.sft is not None]
 
     def walk(self, until: str | None = None) -> Iterator[Stage]:
         """Make stage after stage, the last being ``until``; each is yielded when it is there.
@@ -63,6 +64,7 @@ class Path:
             "data": self._documents,
             "tokenizer": self._tokenizer,
             "tokens": self._tokens,
+            "statistics": self._statistics,
             "train": self._checkpoint,
             "evaluate": self._scores,
             "tune": self._assistant,
@@ -87,6 +89,13 @@ class Path:
         return make_tokens(
             self.store, self.config.tokenizer, made["data"], made["tokenizer"], self.config.name
         )
+
+    def _statistics(self) -> Artifact:
+        from towpath.data.statistics_page import make_statistics
+        from towpath.recipes.statistics import training_tokens
+
+        tokens = self.made["tokens"]
+        return make_statistics(self.store, self.made["data"], (tokens, training_tokens(tokens)))
 
     def _checkpoint(self) -> Artifact:
         from towpath.train.pretrain import make_checkpoint

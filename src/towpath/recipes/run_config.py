@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from pydantic import Field, model_validator
 
-from towpath.core.config import Section
+from towpath.core.config import Execution, Section
 from towpath.data.config import DataConfig
 from towpath.evaluate.scores import EvaluateConfig
 from towpath.model.config import GPT2Config, ModelConfig
@@ -14,6 +16,11 @@ from towpath.train.config import TrainConfig
 from towpath.tune.config import TuneConfig
 
 
+StageName = Literal["data", "tokenizer", "tokens", "statistics", "train", "evaluate", "tune"]
+STAGES: tuple[StageName, ...] = get_args(StageName)
+"""The stages of the path, in order."""
+
+
 class RunConfig(Section):
     """A whole run, from documents to a server."""
 
@@ -21,6 +28,8 @@ class RunConfig(Section):
     """Name of the run, of its folder below runs/ and of the artifacts that it makes."""
     seed: int = Field(default=0, ge=0)
     """Start of every random stream: weights, order of samples, dropout."""
+    until: Execution[StageName | None] = None
+    """The last stage of the path that is made; None makes all."""
     data: DataConfig
     """Sources, filters, deduplication, what is held out."""
     tokenizer: TokenizerConfig = TokenizerConfig()
