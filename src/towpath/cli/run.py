@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     """Walk the path, then say what was made, show a short chat and how to open the chat page."""
     from towpath.cli.inputs import artifact_facts, path_of, print_result
     from towpath.core.errors import ConfigError, did_you_mean
-    from towpath.recipes.run_config import STAGES
     from towpath.recipes.report import write_report
+    from towpath.recipes.run_config import STAGES
 
     if options.until is not None and options.until not in STAGES:
         hint = did_you_mean(options.until, STAGES)

@@ -15,7 +15,6 @@ from towpath.tokenizer.config import TokenizerConfig
 from towpath.train.config import TrainConfig
 from towpath.tune.config import TuneConfig
 
-
 StageName = Literal["data", "tokenizer", "tokens", "statistics", "train", "evaluate", "tune"]
 STAGES: tuple[StageName, ...] = get_args(StageName)
 """The stages of the path, in order."""
