@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-CLEANERS = Catalogue("cleaner", {}, group="towpath.cleaners")
+CLEANERS = Catalogue(
+    "cleaner",
+    {
+        "pii": "towpath.data.cleaners.pii:PiiCleanerConfig",
+    },
+    group="towpath.cleaners",
+)
 
 
 @dataclass(frozen=True)

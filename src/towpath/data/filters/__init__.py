@@ -21,6 +21,7 @@ FILTERS = Catalogue(
         "gopher": "towpath.data.filters.gopher:GopherConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
+        "pii": "towpath.data.filters.pii:PiiConfig",
     },
     group="towpath.filters",
 )
