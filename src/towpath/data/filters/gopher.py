@@ -14,7 +14,9 @@ from typing import Literal
 from pydantic import Field
 
 from towpath.data.document import Document, Domain
-from towpath.data.filters import KEEP, Filter, FilterConfig, Verdict, drop
+from towpath.data.features import FeatureSet
+from towpath.data.features.text import TextFeatures
+from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
 
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 """The paper's eight."""
@@ -47,6 +49,28 @@ class GopherConfig(FilterConfig):
     """Texts with a smaller share of words that hold a letter are dropped."""
     min_stop_words: int = Field(default=2, ge=0, le=len(STOP_WORDS))
     """Texts with fewer of the eight stop words, each counted once, are dropped."""
+
+    def features(self) -> tuple[FeatureSet, ...]:
+        """Words and lines."""
+        return (TextFeatures(),)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """The paper's, in its order."""
+        symbols = self.max_symbols_per_word
+        return (
+            Rule("too_few_words", f"n_words < {self.min_words}"),
+            Rule("too_many_words", f"n_words > {self.max_words}"),
+            Rule(
+                "mean_word_length_out_of_bounds",
+                f"mean_word_chars < {self.min_mean_word_chars}"
+                f" OR mean_word_chars > {self.max_mean_word_chars}",
+            ),
+            Rule("too_many_symbols", f"hashes_per_word > {symbols} OR ellipses_per_word > {symbols}"),
+            Rule("too_many_bullet_lines", f"bullet_line_share > {self.max_bullet_lines}"),
+            Rule("too_many_ellipsis_lines", f"ellipsis_line_share > {self.max_ellipsis_lines}"),
+            Rule("too_few_alphabetic_words", f"alphabetic_word_share < {self.min_alphabetic_words}"),
+            Rule("too_few_stop_words", f"n_stop_words < {self.min_stop_words}"),
+        )
 
     def build(self) -> Filter:
         """Drops by eight reasons, one a rule; the cheapest rules come first."""

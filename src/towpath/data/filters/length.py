@@ -8,7 +8,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from towpath.data.document import Document
-from towpath.data.filters import KEEP, Filter, FilterConfig, Verdict, drop
+from towpath.data.features import FeatureSet
+from towpath.data.features.length import LengthFeatures
+from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
 
 
 class LengthConfig(FilterConfig):
@@ -27,6 +29,17 @@ class LengthConfig(FilterConfig):
                 f"min_chars = {self.min_chars} is more than max_chars = {self.max_chars}: nothing could pass."
             )
         return self
+
+    def features(self) -> tuple[FeatureSet, ...]:
+        """The number of characters."""
+        return (LengthFeatures(),)
+
+    def rules(self) -> tuple[Rule, ...]:
+        """Drops ``too_short`` and ``too_long``."""
+        return (
+            Rule("too_short", f"n_chars < {self.min_chars}"),
+            Rule("too_long", f"n_chars > {self.max_chars}"),
+        )
 
     def build(self) -> Filter:
         """Drops ``too_short`` and ``too_long``."""
