@@ -67,7 +67,7 @@ def find_in_column(
     rows = np.flatnonzero(np.any(list(may_hold.values()), axis=0)) if may_hold else np.zeros(0, np.int64)
     found: dict[int, tuple[str, list[Span]]] = {}
     for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
-        here = [kind for kind, mask in may_hold.items() if mask[row]]
+        here: list[PersonalDataKind] = [kind for kind in kinds if may_hold[kind][row]]
         spans = find_personal_data(text or "", here, private_addresses=private_addresses)
         if spans:
             found[row] = (text, spans)

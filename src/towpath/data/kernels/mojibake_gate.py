@@ -1,9 +1,10 @@
 """How many places of a text look wrongly decoded, so that ftfy (slow) reads few texts.
 
 Suspicious are: UTF-8 that was read as Latin-1 or Windows-1252 (a lead byte's character and as many
-continuation characters as it announces), the replacement character, C1 and C0 control characters
-(tab and line ends aside) and HTML entities. Other confusions that ftfy knows (MacRoman, code page
-437) are not looked for: they are rarer, and their first characters are common in clean text.
+continuation characters as it announces, or Â and a space), the replacement character, the byte order
+mark, C1 and C0 control characters (tab and line ends aside) and HTML entities. Other confusions that
+ftfy knows (MacRoman, code page 437) are not looked for: they are rarer, and their first characters are
+common in clean text.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ _CONTINUATION = (
     rb"|\xe2\x80[\x93\x94\x98-\x9a\x9c-\x9e\xa0-\xa2\xa6\xb0\xb9\xba]|\xe2\x82\xac|\xe2\x84\xa2)"
 )
 SUSPICIOUS = (
-    rb"\xc2(?=[\x80-\x9f])|\xef(?=\xbf\xbd)|&(?=#?[0-9A-Za-z]{2,10};)|[\x00-\x08\x0e-\x1f\x7f]"
-    rb"|\xc3(?=[\x82-\x9f]" + _CONTINUATION + rb"|[\xa0-\xaf]" + _CONTINUATION + rb"{2}"
+    rb"\xc2(?=[\x80-\x9f])|\xef(?=\xbf\xbd|\xbb\xbf)|&(?=#?[0-9A-Za-z]{2,10};)|[\x00-\x08\x0e-\x1f\x7f]"
+    rb"|\xc3(?=\x82\x20|[\x82-\x9f]" + _CONTINUATION + rb"|[\xa0-\xaf]" + _CONTINUATION + rb"{2}"
     rb"|[\xb0-\xb4]" + _CONTINUATION + rb"{3})"
 )
 
