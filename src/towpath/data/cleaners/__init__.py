@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 CLEANERS = Catalogue(
     "cleaner",
     {
+        "boilerplate": "towpath.data.cleaners.boilerplate:BoilerplateConfig",
         "mojibake": "towpath.data.cleaners.mojibake:MojibakeConfig",
         "pii": "towpath.data.cleaners.pii:PiiCleanerConfig",
     },
