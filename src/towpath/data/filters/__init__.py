@@ -18,10 +18,12 @@ from towpath.data.features import FeatureSet
 FILTERS = Catalogue(
     "filter",
     {
+        "code": "towpath.data.filters.code:CodeConfig",
         "gopher": "towpath.data.filters.gopher:GopherConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
         "pii": "towpath.data.filters.pii:PiiConfig",
+        "secrets": "towpath.data.filters.secrets:SecretsConfig",
     },
     group="towpath.filters",
 )

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from towpath.data.features import FeatureSet
+from towpath.data.features.code import CodeFeatures
+from towpath.data.features.secrets import SecretsFeatures
+from towpath.data.filters.code import CodeConfig
+from towpath.data.filters.secrets import SecretsConfig
+from towpath.data.rules import check_rules, first_rule
+from towpath.data.secrets import SECRET_KINDS, find_secrets
+
+# Put together here, so that scanners of this repository find no key in it.
+AWS = "AKIA" + "IOSFODNN7RANDOM2"
+GITHUB = "ghp_" + "aB3dE6gH9jK2mN5pQ8sT1vW4yZ7bC0eF3hI6"
+JWT = (
+    "eyJ"
+    + "hbGciOiJIUzI1NiJ9"
+    + ".eyJ"
+    + "zdWIiOiIxMjM0NTY3ODkwIn0"
+    + ".dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U"
+)
+PEM = (
+    "-----BEGIN RSA PRIVATE"
+    + " KEY-----\n"
+    + "MIIEowIBAAKCAQEA7v\n" * 9
+    + "-----END RSA PRIVATE"
+    + " KEY-----"
+)
+SLACK = "xoxb-" + "123456789012-abcdefABCDEF"
+
+CODE = "def add(left, right):\n    return left + right\n\n\nprint(add(1, 2))\n"
+
+
+def computed(features: FeatureSet, texts: list[str]) -> list[dict[str, Any]]:
+    return features.compute(pa.table({"text": pa.array(texts, pa.large_string())})).to_pylist()
+
+
+def dropped_by(filter_: CodeConfig | SecretsConfig, text: str) -> str | None:
+    check_rules([filter_])
+    (features,) = filter_.features()
+    table = features.compute(pa.table({"text": pa.array([text], pa.large_string())}))
+    table = table.append_column("domain", pa.array(["code"]))
+    number = int(first_rule(table, [filter_])[0])
+    return None if number < 0 else filter_.rules()[number].reason
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        (f'client = connect("{AWS}")', "aws_key"),
+        (f"git clone https://{GITHUB}@example.org/a.git", "github_token"),
+        (f"curl -H 'Authorization: Bearer {JWT}'", "jwt"),
+        (PEM, "private_key"),
+        (f"SLACK={SLACK}", "service_token"),
+        ('api_key = "q8Zr2LxT0vBn5KdWf7Ju"', "assigned"),
+        ("""  "db_password": "h7$kQ2!mZx9@Lp4w",""", "assigned"),
+    ],
+)
+def test_each_kind_of_secret_is_found_where_it_stands(text: str, kind: str) -> None:
+    (found,) = find_secrets(text)
+    assert found.kind == kind
+    assert 0 <= found.start < found.end <= len(text)
+    assert " = " not in text[found.start : found.end]
+    assert dropped_by(SecretsConfig(), text) == f"secret_{kind}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'api_key = "YOUR_API_KEY_GOES_HERE"',
+        'password = "example-password-1"',
+        'token = os.environ["SERVICE_TOKEN_2"]',
+        'secret = "aaaaaaaaaaaaaaaaaaa1"',
+        "commit 3f786850e387550fdab836ed7e6dc881de23001b",
+        "-----BEGIN PUBLIC KEY-----\nMIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA\n-----END PUBLIC KEY-----",
+        CODE,
+    ],
+)
+def test_what_only_looks_like_a_secret_is_left(text: str) -> None:
+    assert find_secrets(text) == []
+    assert dropped_by(SecretsConfig(), text) is None
+
+
+def test_secrets_are_counted_by_kind() -> None:
+    (row,) = computed(SecretsFeatures(), [f"{AWS} {AWS} {JWT}"])
+    assert row == {f"secrets_{kind}": {"aws_key": 2, "jwt": 1}.get(kind, 0) for kind in SECRET_KINDS}
+
+
+@pytest.mark.parametrize("unit", ["eyJa", "-----BEGIN PRIVATE KEY-----", "api_key='", "xoxb-1", "A" * 21])
+def test_searching_takes_time_by_length_alone(unit: str) -> None:
+    text = unit * (400_000 // len(unit))
+    started = time.process_time()
+    find_secrets(text)
+    assert time.process_time() - started < 2
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from([AWS, GITHUB, JWT, "key = '", "'", "\n", "-----", "eyJ", "é", " "])).map("".join)
+)
+def test_secrets_never_overlap_and_lie_in_the_text(text: str) -> None:
+    end = 0
+    for span in find_secrets(text):
+        assert end <= span.start < span.end <= len(text)
+        end = span.end
+
+
+def test_code_is_measured_by_line_and_character() -> None:
+    row, empty = computed(CodeFeatures(), [CODE, ""])
+    lines = CODE.splitlines()
+    assert row["code_lines"] == 5
+    assert row["code_max_line"] == max(map(len, lines))
+    assert row["code_mean_line"] == pytest.approx(sum(map(len, lines)) / 5)
+    assert row["code_alphanumeric_share"] == pytest.approx(sum(map(str.isalnum, CODE)) / len(CODE))
+    assert row["code_alphabetic_share"] == pytest.approx(sum(map(str.isalpha, CODE)) / len(CODE))
+    assert not row["code_generated"]
+    assert empty["code_lines"] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (CODE, None),
+        ("x = 1\n" * 100_001, "too_many_lines"),
+        (CODE + "y" * 1_001, "line_too_long"),
+        ("word " * 30 + "\n" + "word " * 30, "lines_too_long"),
+        ("{}();\n" * 9, "too_few_alphanumeric"),
+        ("DATA = '''\n" + ("Zm9v" * 19 + "\n") * 9 + "'''\n", "encoded_data"),
+        ("# This file is automatically generated.\n" + CODE, "generated_code"),
+        ("\n" * 6 + "# auto-generated ids are fine\n" + CODE, None),
+    ],
+)
+def test_the_code_filter_names_the_reason(text: str, reason: str | None) -> None:
+    assert dropped_by(CodeConfig(), text) == reason
+
+
+def test_bounds_of_the_code_filter_can_be_taken_away() -> None:
+    every = CodeConfig(
+        max_lines=None,
+        max_line_chars=None,
+        max_mean_line_chars=None,
+        min_alphanumeric_share=None,
+        max_encoded_share=None,
+        keep_generated=True,
+    )
+    assert every.rules() == ()
+    assert dropped_by(CodeConfig(min_alphabetic_share=0.9), CODE) == "too_few_alphabetic"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=200))
+def test_letters_and_digits_are_counted_as_python_counts_them(text: str) -> None:
+    (row,) = computed(CodeFeatures(), [text])
+    if text.splitlines():
+        assert row["code_alphanumeric_share"] * len(text) == pytest.approx(sum(map(str.isalnum, text)))
