@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import Groups, band_keys, join_alike, near_duplicates
-from towpath.data.judge import content_hash, words
+from towpath.data.hashing import content_hash, signatures, words
 
 from .conftest import prose
 
@@ -15,12 +15,8 @@ BANDS, PER_BAND = 14, 8
 
 
 def signatures_of(texts: list[str]) -> np.ndarray:
-    from towpath.data import engine
-
-    table = pa.table({"row": range(len(texts)), "words": [words(text) for text in texts]})
-    frame = engine.from_table(table).replace_by_minhash("words", "signature", BANDS * PER_BAND, 5)
-    column = frame.to_table().sort_by("row")["signature"].combine_chunks()
-    return column.flatten().to_numpy().reshape(len(texts), -1)
+    found = signatures(pa.array(texts, pa.large_string()), BANDS * PER_BAND, 5)
+    return np.frombuffer(b"".join(found.to_pylist()), np.uint32).reshape(len(texts), -1)
 
 
 def jaccard(left: str, right: str) -> float:

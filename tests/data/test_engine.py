@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
-from towpath.core.errors import ConfigError, MissingPackageError
-from towpath.data import engine
+from towpath.core.errors import ConfigError, DataError, MissingPackageError
+from towpath.data import engine, workers
 
 
 def run(program: str) -> str:
@@ -29,7 +33,8 @@ def test_importing_the_room_imports_nothing_heavy() -> None:
 
 def test_the_engine_is_told_not_to_report_its_use() -> None:
     program = (
-        "from towpath.data import engine; engine.start('native', 1); "
+        "import pyarrow as pa; from towpath.data import engine; "
+        "engine.check(pa.schema([('a', pa.int64())]), 'a > 1'); "
         "from daft.scarf_telemetry import opted_out; print(opted_out())"
     )
     assert run(program).strip() == "True"
@@ -43,39 +48,99 @@ def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_runner_of_a_process_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine.start("native", None)
-    engine.start("native", None)
-    with pytest.warns(
-        UserWarning, match=r"data\.workers = 3 is ignored: this process already has its threads"
-    ):
-        engine.start("native", 3)
-    monkeypatch.setattr("daft.runners.get_or_infer_runner_type", lambda: "ray")
+    monkeypatch.setattr(engine, "_started", ("ray", None))
     expected = r'data\.engine = "native" is not possible: this process already runs on "ray"\. Start a new'
     with pytest.raises(ConfigError, match=expected):
         engine.start("native", None)
 
 
-def test_map_batches_keeps_rows_and_types() -> None:
-    table = pa.table({"row": range(1_000), "text": ["ab"] * 1_000})
-    schema = pa.schema([("row", pa.int64()), ("size", pa.int64())])
-
-    def sizes(batch: pa.Table) -> pa.Table:
-        return pa.table({"row": batch["row"], "size": [len(text) for text in batch["text"].to_pylist()]})
-
-    result = engine.from_table(table).map_batches(sizes, schema).to_table().sort_by("row")
-    assert result["row"].to_pylist() == list(range(1_000))
-    assert set(result["size"].to_pylist()) == {2}
+def first_true(conditions: list[tuple[str, tuple[str, ...]]], **columns: list[object]) -> list[int]:
+    table = pa.table({"domain": ["prose", "chat", "code"], **columns})
+    return engine.first_true(table, [engine.Condition(*condition) for condition in conditions]).tolist()
 
 
-def test_groups_are_those_with_more_than_one_member() -> None:
-    table = pa.table({"key": [5, 6, 5, 7, 6], "row": [0, 1, 2, 3, 4]})
-    found = engine.from_table(table).groups("key", "row").to_table()["row"].to_pylist()
-    assert sorted(map(sorted, found)) == [[0, 2], [1, 4]]
+ALL = ("prose", "chat", "code")
 
 
-def test_minhash_is_null_for_null_and_equal_for_equal_words() -> None:
-    table = pa.table({"row": [0, 1, 2, 3], "words": ["a b c d e f", None, "a b c d e f", "a b c"]})
-    frame = engine.from_table(table).replace_by_minhash("words", "signature", 4, 5)
-    signatures = frame.to_table().sort_by("row")["signature"].to_pylist()
-    assert signatures[1] is None
-    assert signatures[0] == signatures[2] != signatures[3]
+def test_the_first_condition_that_is_true_counts_and_null_is_not_true() -> None:
+    conditions = [("size < 5", ALL), ("size < 9 OR word = 'a'", ALL)]
+    assert first_true(conditions, size=[3, 7, None], word=["b", None, "a"]) == [0, 1, 1]
+    assert first_true(conditions, size=[None, 9, None], word=[None, None, "b"]) == [-1, -1, -1]
+    assert first_true([], size=[1, 2, 3]) == [-1, -1, -1]
+
+
+def test_a_condition_is_asked_of_its_domains_alone() -> None:
+    conditions = [("size > 0", ("chat",)), ("size > 0", ("prose", "chat"))]
+    assert first_true(conditions, size=[1, 1, 1]) == [1, 0, -1]
+
+
+def test_conditions_may_repeat_parts_of_each_other() -> None:
+    conditions = [("size > 5 AND size < 7", ALL), ("size > 5", ALL), ("size > 5", ALL)]
+    assert first_true(conditions, size=[6, 8, 1]) == [0, 1, -1]
+
+
+@pytest.mark.parametrize("sql", ["size <", "height < 2", "size + 1", "word < 2", "sum(size) > 2"])
+def test_an_expression_that_cannot_be_evaluated_is_refused(sql: str) -> None:
+    schema = pa.schema([("size", pa.int64()), ("word", pa.string())])
+    with pytest.raises(engine.BadExpressionError):
+        engine.check(schema, sql)
+    engine.check(schema, "size BETWEEN 1 AND 3 OR (word IS NULL AND NOT word IN ('a', 'b'))")
+
+
+def refuse(number: int) -> int:
+    if number == 3:
+        raise DataError("three is too many")
+    return number * number
+
+
+def process_of(_: int) -> int:
+    return os.getpid()
+
+
+def kill(_: int) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_tasks_run_in_other_processes_and_their_results_keep_their_order() -> None:
+    assert list(workers.each(abs, range(-9, 0), 2)) == list(range(9, 0, -1))
+    assert os.getpid() not in set(workers.each(process_of, range(4), 2))
+    assert set(workers.each(process_of, range(4), 1)) == {os.getpid()}
+    assert list(workers.each(process_of, [1], 4)) == [os.getpid()]
+
+
+def test_an_error_in_a_worker_keeps_its_type_and_its_text() -> None:
+    with pytest.raises(DataError, match="^three is too many$"):
+        list(workers.each(refuse, range(9), 2))
+    assert list(workers.each(refuse, range(3), 2)) == [0, 1, 4]
+
+
+def test_a_worker_that_is_killed_is_explained_and_replaced() -> None:
+    with pytest.raises(DataError, match=r"A worker process died .* set data\.workers lower"):
+        list(workers.each(kill, range(2), 2))
+    assert list(workers.each(abs, range(3), 2)) == [0, 1, 2]
+
+
+def test_workers_die_with_a_killed_parent(tmp_path: Path) -> None:
+    program = (
+        "import time; from towpath.data import workers; from tests.data.test_engine import process_of\n"
+        "if __name__ == '__main__':\n"
+        "    print(*set(workers.each(process_of, range(2), 2)), flush=True); time.sleep(60)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    children = [int(word) for word in process.stdout.readline().split()]
+    assert children
+    process.kill()
+    process.communicate()
+    for _ in range(100):
+        if not any(map(alive, children)):
+            return
+        time.sleep(0.05)
+    pytest.fail("a worker outlived the process that started it")
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False

@@ -17,7 +17,16 @@ from hypothesis import strategies as st
 
 from towpath.core.artifacts import Artifact, Draft, Store
 from towpath.core.errors import ConfigError, DataError
-from towpath.data import DataConfig, Documents, ingest, make_documents, parts, pipeline, waterfall_table
+from towpath.data import (
+    DataConfig,
+    Documents,
+    make_documents,
+    parts,
+    pipeline,
+    reading,
+    sorting,
+    waterfall_table,
+)
 
 from .conftest import WriteLines, files_config, prose
 
@@ -32,8 +41,8 @@ def kept(artifact: Artifact, split: str = "train") -> list[str]:
 
 def reasons(artifact: Artifact) -> dict[str, int]:
     total = Counter[str]()
-    for counted in Documents(artifact).waterfall().values():
-        total.update(counted["dropped"])
+    for counted in Documents(artifact).reasons().values():
+        total.update(counted)
     return dict(total)
 
 
@@ -75,12 +84,13 @@ def test_every_record_is_kept_or_dropped_with_its_reason(store: Store, json_line
         "kept": 13,
         "train": 12,
         "validation": 1,
-        "dropped": 8,
+        "dropped": 4,
+        "quarantined": 4,
         "characters": sum(map(len, kept(artifact) + kept(artifact, "validation"))),
     }
     assert artifact.licences == ("unknown",)
     assert sorted(name.split("/")[0] for name in artifact.files if "/" in name) == sorted(
-        ["train"] * 4 + ["validation"] + ["dropped"] * 3
+        ["train"] * 4 + ["validation"] + ["dropped"] * 3 + ["index"] * 4
     )
 
 
@@ -180,9 +190,9 @@ class Crash:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.left = 0
         self.write, self.mark = parts.write_durably, Draft.mark_done
-        for module in (parts, ingest, pipeline):
+        for module in (parts, reading, pipeline, sorting):
             monkeypatch.setattr(module, "write_durably", self.counted_write)
-        monkeypatch.setattr(Draft, "mark_done", lambda draft, part: self.counted_mark(draft, part))
+        monkeypatch.setattr(Draft, "mark_done", lambda *arguments: self.counted_mark(*arguments))
 
     def counted_write(self, path: Path, content: bytes) -> None:
         if self.left == 0:
@@ -191,11 +201,11 @@ class Crash:
         self.left -= 1
         self.write(path, content)
 
-    def counted_mark(self, draft: Draft, part: str) -> None:
+    def counted_mark(self, draft: Draft, part: str, fact: str = "") -> None:
         if self.left == 0:
             raise KeyboardInterrupt
         self.left -= 1
-        self.mark(draft, part)
+        self.mark(draft, part, fact)
 
 
 PROGRAM = """
@@ -263,10 +273,10 @@ def test_read_is_kept_and_dropped_and_what_is_kept_has_no_duplicates(
     corpus.write_text("\n".join(lines))
     artifact = make_documents(Store(tmp_path / name), files_config(corpus, filters=[], part_documents=50))
     counts = Documents(artifact).waterfall()["files"]
-    assert counts["read"] == len(lines) == counts["kept"] + sum(counts["dropped"].values())
+    assert counts["read"] == len(lines) == counts["kept"] + sum(reasons(artifact).values())
     texts = kept(artifact) + kept(artifact, "validation")
     assert len(texts) == counts["kept"] == counts["train"] + counts["validation"]
-    assert {text for text in texts if text} == {prose(seed) for seed in seeds}
+    assert set(texts) == {prose(seed) for seed in seeds}
     assert len(set(texts)) == len(texts)
 
 

@@ -97,6 +97,7 @@ def test_trace_leads_from_the_assistant_to_the_documents(
         "checkpoint",
         "tokens",
         "documents",
+        *["features", "records"] * 2,
         "tokenizer",
     ]
     spans = result(capsys, "trace", "micro-chat", "--step", "7")

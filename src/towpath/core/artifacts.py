@@ -77,11 +77,18 @@ class Draft:
         """Whether an earlier attempt finished ``part``."""
         return (self.path / _DONE / part).exists()
 
-    def mark_done(self, part: str) -> None:
-        """Record that every file of ``part`` is written and flushed."""
+    def mark_done(self, part: str, fact: str = "") -> None:
+        """Record that every file of ``part`` is written and flushed, and a ``fact`` about them."""
         folder = self.path / _DONE
         folder.mkdir(exist_ok=True)
-        write_durably(folder / part, b"")
+        write_durably(folder / part, fact.encode())
+
+    def fact_of(self, part: str) -> str | None:
+        """What an earlier attempt recorded of ``part``; None when it did not finish it."""
+        try:
+            return (self.path / _DONE / part).read_text()
+        except FileNotFoundError:
+            return None
 
 
 def artifact_id(kind: str, config: Mapping[str, Any], parents: Sequence[str]) -> str:
@@ -103,23 +110,26 @@ class Store:
         kind: str,
         name: str,
         config: Mapping[str, Any],
-        parents: Sequence[Artifact],
+        parents: Sequence[Artifact | str],
         write: Callable[[Draft], None],
     ) -> Artifact:
         """The artifact that ``config`` makes out of ``parents``; ``write`` is called while there is none.
+
+        A parent is an artifact, or the id of one that ``write`` makes when it comes to that.
 
         Raises:
             LockedError: another process is making the same artifact.
             ArtifactError: it is there and damaged.
         """
-        identifier = artifact_id(kind, config, [parent.id for parent in parents])
+        ids = [parent if isinstance(parent, str) else parent.id for parent in parents]
+        identifier = artifact_id(kind, config, ids)
         path = self._folder_of(kind, name, identifier)
         if (path / MANIFEST).exists():
             return self._open_folder(path)
         with locked(self.folder / ".locks" / f"{kind}-{identifier}", f"{kind} {path.name}"):
             if (path / MANIFEST).exists():
                 return self._open_folder(path)
-            self._write(path, kind, identifier, config, [parent.id for parent in parents], write)
+            self._write(path, kind, identifier, config, ids, write)
         return self._open_folder(path, check=False)
 
     def _write(

@@ -88,8 +88,9 @@ def croissant(artifact: Artifact, *, version: str = "1.0.0") -> dict[str, Any]:
 
 def _description(documents: Documents) -> str:
     rows = []
+    reasons = documents.reasons()
     for name, facts in documents.waterfall().items():
-        dropped = ", ".join(f"{reason} {count:,}" for reason, count in facts["dropped"].items())
+        dropped = ", ".join(f"{reason} {count:,}" for reason, count in reasons[name].items())
         rows.append(
             f"{name}: {facts['kept']:,} of {facts['read']:,} documents, licences "
             f"{', '.join(facts['licences']) or 'none'}; dropped: {dropped or 'none'}."

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
 from towpath.data.bounds import Bound
+from towpath.data.cleaners import CLEANERS, CleanerConfig
 from towpath.data.filters import FILTERS, FilterConfig
 from towpath.data.mixture import MixtureConfig
 from towpath.data.sources import SOURCES, Source
@@ -33,6 +34,8 @@ class DataConfig(Section):
 
     sources: tuple[Annotated[Source, SOURCES.choice()], ...] = ()
     """What to read. Of duplicates in two sources, the one listed first keeps it."""
+    cleaners: tuple[Annotated[CleanerConfig, CLEANERS.choice()], ...] = ()
+    """What changes texts while they are read, in this order, before anything is computed of them."""
     filters: tuple[Annotated[FilterConfig, FILTERS.choice()], ...] = Field(
         default=({"type": "length"}, {"type": "language"}, {"type": "gopher"}),  # pyright: ignore[reportArgumentType]
         validate_default=True,
@@ -47,15 +50,22 @@ class DataConfig(Section):
     validation_share: float = Field(default=0.01, ge=0, lt=1)
     """Share of each source's documents that is held out, by hash of their content; at least one
     document of a source that has two, unless it is 0."""
+    max_drop_share: Execution[Annotated[float, Field(gt=0, le=1)]] = 0.85
+    """A step (reading, one filter, one kind of duplicate) that takes a larger share of what reaches it
+    stops the run; steps that fewer than 1,000 documents reach may take all. 0.85, because all steps
+    of RefinedWeb together take about nine tenths of Common Crawl (arXiv:2306.01116, figure 2), and a
+    faulty step of DCLM took as much alone (mlfoundations/dclm, issues 71 and 83). To keep a language
+    that is rare in its dump, set it higher."""
     part_bytes: int = Field(default=32 << 20, ge=1)
     """Text in one file of the result, at most, unless one document is longer. It changes the files,
     so unlike ``workers`` it is part of what the artifact is."""
     part_documents: int = Field(default=20_000, ge=1)
     """Documents in one file of the result, at most."""
     engine: Execution[Literal["native", "ray"]] = "native"
-    """Where the work runs: "native" on this machine, "ray" on the cluster at RAY_ADDRESS."""
+    """Where the work runs: "native" on this machine, "ray" on the cluster at RAY_ADDRESS. On a cluster
+    the home folder and the sources lie on storage that all nodes see under the same path."""
     workers: Execution[Annotated[int, Field(ge=1)] | None] = None
-    """Threads of the native engine; None takes all cores."""
+    """Worker processes of the native engine; None takes one a core."""
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> DataConfig:

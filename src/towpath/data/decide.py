@@ -1,88 +1,232 @@
 """Deciding: which documents stay, which repeat which, which are held out.
 
-Comes in: the judged rows of all sources, in reading order. Goes out: a decision a row, and the
-waterfall, which counts every document that was read exactly once. Everything here is in memory,
-about 550 bytes a document.
+Comes in: records and features of all sources, a few narrow columns at a time, never text. Goes out: a
+decision for each record, and the waterfall, which counts every one of them exactly once.
+
+Held in memory for each of N records: its reason, hash, id, size and licence, about 120 bytes. Signatures
+lie in a file that is mapped. So 2.5 million documents (10 GB of 4 kB each) take about 300 MB, and as
+much again while they are sorted.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from towpath.data.config import DataConfig
+from towpath.core.artifacts import Artifact
+from towpath.core.errors import DataError
+from towpath.data import engine
+from towpath.data.annotating import grouped, signature_length
+from towpath.data.config import DataConfig, NearDuplicatesConfig
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import near_duplicates
-from towpath.data.judge import HASH_BYTES, signature_length
+from towpath.data.parts import read_table
+from towpath.data.reading import Part, parts_of
+from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from towpath.data.filters import FilterConfig
+
 TRAIN, VALIDATION, DROPPED = SPLITS = ("train", "validation", "dropped")
+READING = "reading"
+EMPTY = "empty"
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
+_ENOUGH_TO_JUDGE_A_STEP = 1_000
 
 
-def decide(judged: pa.Table, config: DataConfig) -> pa.Table:
-    """One row for each of ``judged``: ``split``, ``reason`` and ``duplicate_of`` (an id).
+@dataclass(frozen=True)
+class Annotated:
+    """A source as records and features."""
 
-    ``judged`` has the columns of ``judged_schema`` and "source". Of equal documents the earliest
-    stays, sources in the order of the run file.
+    name: str
+    records: Artifact
+    features: Artifact
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a record is dropped, and which step does that."""
+
+    step: str
+    reason: str
+
+
+@dataclass
+class Verdicts:
+    """What became of N records so far, in reading order, source after source."""
+
+    rows: dict[str, int]
+    """Records of each source."""
+    facts: pa.Table
+    """(N,): id, licence, characters, content_hash."""
+    causes: list[Cause]
+    codes: np.ndarray
+    """int16, (N,): place in ``causes``; -1 for what stays."""
+    first: np.ndarray
+    """int64, (N,): the row that each row repeats, itself if none."""
+
+    def alive(self) -> np.ndarray:
+        """Rows that nothing has dropped yet."""
+        return np.flatnonzero(self.codes < 0)
+
+    def drop(self, rows: np.ndarray, cause: Cause) -> None:
+        """Drop ``rows``."""
+        self.codes[rows] = len(self.causes)
+        self.causes.append(cause)
+
+    def steps(self) -> list[dict[str, Any]]:
+        """Each step in order: its name, how many records reached it, how many it took."""
+        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.causes))
+        dropped = {READING: 0}
+        for cause, count in zip(self.causes, counts.tolist(), strict=True):
+            dropped[cause.step] = dropped.get(cause.step, 0) + count
+        left, steps = len(self.codes), []
+        for step, count in dropped.items():
+            steps.append({"step": step, "reached": left, "dropped": count})
+            left -= count
+        return steps
+
+
+def decide(sources: Sequence[Annotated], config: DataConfig, work: Path) -> tuple[pa.Table, dict[str, Any]]:
+    """A row for each record of ``sources``, in order: ``split``, ``reason``, ``duplicate_of`` (an id).
+
+    Of equal documents the earliest stays, sources in the order of the run file. Second comes the
+    waterfall. ``work`` is a folder for what is too large to be held.
+
+    Raises:
+        DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.
     """
+    found = _by_rules(sources, config)
+    _check_shares(found, config.max_drop_share)
+    _drop_exact(found)
+    _check_shares(found, config.max_drop_share)
+    if config.near_duplicates.enabled:
+        _drop_near(found, sources, config.near_duplicates, work)
+        _check_shares(found, config.max_drop_share)
+    if not len(found.alive()):
+        raise DataError(_all_dropped(found))
+    found.first = found.first[found.first]  # what repeats a near duplicate repeats what that repeats
+    splits = _splits(found, config.validation_share)
+    return _decisions(found, splits), waterfall(found, splits)
+
+
+def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
+    """What reading and the filters drop."""
     import pyarrow as pa
 
-    reasons: list[str | None] = judged["reason"].to_pylist()
-    original = np.arange(judged.num_rows)  # the row that each row repeats, itself if none
-    for reason, find in ((EXACT_DUPLICATE, _exact), (NEAR_DUPLICATE, _near)):
-        rows, first = find(judged, _undropped(reasons), config)
-        for row in rows[first != rows]:
-            reasons[row] = reason
-        original[rows] = first
-    original = original[original]  # what repeats a near duplicate repeats what that repeats
-    ids = judged["id"].to_pylist()
-    repeated = [ids[first] if first != row else None for row, first in enumerate(original)]
-    splits = _splits(judged, _undropped(reasons), config.validation_share)
-    return pa.table(
-        {
-            "split": pa.array(splits, pa.string()),
-            "reason": pa.array(reasons, pa.string()),
-            "duplicate_of": pa.array(repeated, pa.string()),
-        }
-    )
+    rules = [Cause(step.name, reason) for step in steps_of(config.filters) for reason in step.reasons]
+    causes = [Cause(EMPTY, EMPTY), *rules]
+    tables = []
+    for source in sources:
+        groups = grouped(parts_of(source.records), config.part_bytes)
+        tasks = [(source, group) for group in groups]
+        tables += engine.each(partial(_narrow_rows, filters=config.filters), tasks)
+    table = pa.concat_tables(tables)
+    rejected = table["reason"].combine_chunks().dictionary_encode()
+    codes = table["rule"].to_numpy() + np.int16(1)  # the rules stand after emptiness
+    codes = np.where(codes > 0, codes, np.int16(-1))
+    codes[table[CHARACTERS].combine_chunks().fill_null(1).to_numpy() == 0] = 0
+    of_reading = rejected.is_valid().to_numpy(zero_copy_only=False)
+    codes[of_reading] = rejected.indices.drop_null().to_numpy() + len(causes)
+    causes += [Cause(READING, reason) for reason in rejected.dictionary.to_pylist()]
+    rows = {source.name: source.records.counts["records"] for source in sources}
+    facts = table.select(["id", "licence", CHARACTERS, CONTENT_HASH])
+    return Verdicts(rows, facts, causes, codes, np.arange(len(codes)))
 
 
-def _undropped(reasons: Sequence[str | None]) -> np.ndarray:
-    return np.flatnonzero([reason is None for reason in reasons])
+def _narrow_rows(task: tuple[Annotated, tuple[Part, ...]], filters: Sequence[FilterConfig]) -> pa.Table:
+    """Narrow columns of some parts, and in ``rule`` the number of the rule that drops a row first, or -1."""
+    import pyarrow as pa
+
+    source, parts = task
+    tables = []
+    for part in parts:
+        own = read_table(source.records.path / part.name, ["id", "reason", *OF_RECORDS])
+        features = read_table(source.features.path / part.name)
+        wide = own
+        for name in features.column_names:
+            if name not in (CONTENT_HASH, SIGNATURE):
+                wide = wide.append_column(name, features[name])
+        narrow = own.select(["id", "licence", "reason"])
+        for name in (CHARACTERS, CONTENT_HASH):
+            narrow = narrow.append_column(name, features[name])
+        tables.append(narrow.append_column("rule", pa.array(first_rule(wide, filters))))
+    return pa.concat_tables(tables)
 
 
-def _exact(judged: pa.Table, rows: np.ndarray, _: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    hashes = judged["content_hash"].combine_chunks().take(rows)
-    return rows, rows[exact_duplicates(hashes)]
+def _check_shares(found: Verdicts, max_share: float) -> None:
+    for step in found.steps():
+        share = step["dropped"] / max(step["reached"], 1)
+        if step["reached"] >= _ENOUGH_TO_JUDGE_A_STEP and share > max_share:
+            raise DataError(
+                f"The step {step['step']!r} takes {step['dropped']:,} of the {step['reached']:,} documents "
+                f"that reach it, {share:.1%}; data.max_drop_share = {max_share:g} stops at that. See whether "
+                "its settings fit this text. If they do, set data.max_drop_share higher (1 allows all)."
+            )
 
 
-def _near(judged: pa.Table, rows: np.ndarray, config: DataConfig) -> tuple[np.ndarray, np.ndarray]:
-    near = config.near_duplicates
-    if not near.enabled:
-        return rows, rows
-    column = judged["signature"].combine_chunks()
-    rows = rows[column.is_valid().to_numpy(zero_copy_only=False)[rows]]  # texts without words have none
-    signatures = column.take(rows).flatten().to_numpy().reshape(-1, signature_length(near))
-    return rows, rows[near_duplicates(signatures, near.bands, near.min_similarity)]
+def _drop_exact(found: Verdicts) -> None:
+    rows = found.alive()
+    first = rows[exact_duplicates(found.facts[CONTENT_HASH].combine_chunks().take(rows))]
+    found.first[rows] = first
+    found.drop(rows[first != rows], Cause("exact duplicates", EXACT_DUPLICATE))
 
 
-def _splits(judged: pa.Table, kept: np.ndarray, share: float) -> list[str]:
-    splits = np.full(judged.num_rows, DROPPED, dtype=object)
-    sources = np.array(judged["source"].to_pylist(), dtype=object)
-    hashes = judged["content_hash"].combine_chunks()
-    for source in dict.fromkeys(sources[kept]):
-        rows = kept[sources[kept] == source]
-        raw = b"".join(hashes.take(rows).to_pylist())
-        numbers = np.frombuffer(raw, ">u8").reshape(-1, HASH_BYTES // 8)[:, 0]
-        splits[rows] = np.where(held_out(numbers, share), VALIDATION, TRAIN)
-    return splits.tolist()
+def _drop_near(found: Verdicts, sources: Sequence[Annotated], near: NearDuplicatesConfig, work: Path) -> None:
+    rows, signatures = _signatures(found, sources, signature_length(near), work / "signatures.uint32")
+    first = rows[near_duplicates(signatures, near.bands, near.min_similarity)]
+    found.first[rows] = first
+    found.drop(rows[first != rows], Cause("near duplicates", NEAR_DUPLICATE))
+
+
+def _signatures(
+    found: Verdicts, sources: Sequence[Annotated], n_hashes: int, path: Path
+) -> tuple[np.ndarray, np.ndarray]:
+    """Those of rows that are alive and have one: their numbers, (M,), and uint32, (M, n_hashes), mapped."""
+    alive = found.codes < 0
+    rows, start = [], 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        for source in sources:
+            for part in parts_of(source.records):
+                column = read_table(source.features.path / part.name, [SIGNATURE])[SIGNATURE].combine_chunks()
+                known = column.is_valid().to_numpy(zero_copy_only=False) & alive[start : start + part.rows]
+                rows.append(np.flatnonzero(known) + start)
+                file.write(_bytes_of(column, known, n_hashes))
+                start += part.rows
+    numbers = np.concatenate(rows) if rows else np.zeros(0, np.int64)
+    if not len(numbers):
+        return numbers, np.zeros((0, n_hashes), np.uint32)
+    return numbers, np.memmap(path, np.uint32, "r", shape=(len(numbers), n_hashes))
+
+
+def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int) -> bytes:
+    content = np.frombuffer(column.buffers()[1], np.uint32)
+    start = column.offset * n_hashes
+    return content[start : start + len(column) * n_hashes].reshape(-1, n_hashes)[chosen].tobytes()
+
+
+def _splits(found: Verdicts, share: float) -> np.ndarray:
+    """int8, (N,): the place of each row's split in ``SPLITS``."""
+    splits = np.full(len(found.codes), SPLITS.index(DROPPED), np.int8)
+    alive, start = found.alive(), 0
+    hashes = found.facts[CONTENT_HASH].combine_chunks()
+    for n_rows in found.rows.values():
+        rows = alive[(alive >= start) & (alive < start + n_rows)]
+        numbers = np.frombuffer(hashes.take(rows).buffers()[1] or b"", ">u8")[::2]
+        chosen = held_out(numbers[: len(rows)], share)
+        splits[rows] = np.where(chosen, SPLITS.index(VALIDATION), SPLITS.index(TRAIN))
+        start += n_rows
+    return splits
 
 
 def held_out(hashes: np.ndarray, share: float) -> np.ndarray:
@@ -101,29 +245,65 @@ def held_out(hashes: np.ndarray, share: float) -> np.ndarray:
     return chosen
 
 
-def waterfall(judged: pa.Table, decisions: pa.Table, sources: Sequence[str]) -> dict[str, Any]:
-    """What became of the documents of each of ``sources``; every document is counted once."""
-    table = judged.select(["source", "characters", "licence"])
-    for name in ("split", "reason"):
-        table = table.append_column(name, decisions[name])
-    rows: dict[str, list[dict[str, Any]]] = {source: [] for source in sources}
-    for row in table.to_pylist():
-        rows[row["source"]].append(row)
-    return {"sources": {source: _count(rows[source]) for source in sources}}
+def _decisions(found: Verdicts, splits: np.ndarray) -> pa.Table:
+    import pyarrow as pa
+
+    dropped = found.codes < 0
+    reasons = pa.array([cause.reason for cause in found.causes], pa.string())
+    repeats = found.first != np.arange(len(found.first))
+    return pa.table(
+        {
+            "split": pa.array(SPLITS, pa.string()).take(pa.array(splits)),
+            "reason": reasons.take(pa.array(found.codes, mask=dropped)),
+            "duplicate_of": found.facts["id"].combine_chunks().take(pa.array(found.first, mask=~repeats)),
+        }
+    )
 
 
-def _count(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    splits = Counter(row["split"] for row in rows)
-    characters: Counter[str] = Counter()
-    for row in rows:
-        characters[row["split"]] += row["characters"]
-    dropped = Counter(row["reason"] for row in rows if row["reason"] is not None)
+def waterfall(found: Verdicts, splits: np.ndarray) -> dict[str, Any]:
+    """What became of the records of each source, every one counted once, and what each step took."""
+    sources, start = {}, 0
+    for source, n_rows in found.rows.items():
+        sources[source] = _count(found, splits, slice(start, start + n_rows))
+        start += n_rows
+    for counted in sources.values():
+        dropped, quarantined = (sum(counted[name].values()) for name in ("dropped", "quarantined"))
+        assert counted["read"] == counted["kept"] + dropped + quarantined
+    return {"sources": sources, "steps": found.steps()}
+
+
+def _count(found: Verdicts, splits: np.ndarray, rows: slice) -> dict[str, Any]:
+    codes, of_split = found.codes[rows], np.bincount(splits[rows], minlength=len(SPLITS))
+    sizes = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy()[rows]
+    characters = np.bincount(splits[rows], sizes, len(SPLITS)).astype(np.int64)
+    dropped: dict[bool, Counter[str]] = {True: Counter(), False: Counter()}
+    counts = np.bincount(codes[codes >= 0], minlength=len(found.causes)).tolist()
+    for cause, count in zip(found.causes, counts, strict=True):
+        if count:
+            dropped[cause.step == READING][cause.reason] += count
+    licences = found.facts["licence"].combine_chunks()[rows].filter(codes < 0).unique().to_pylist()
     return {
-        "read": len(rows),
-        "kept": splits[TRAIN] + splits[VALIDATION],
-        "train": splits[TRAIN],
-        "validation": splits[VALIDATION],
-        "dropped": dict(sorted(dropped.items(), key=lambda item: (-item[1], item[0]))),
-        "characters": {split: characters[split] for split in SPLITS},
-        "licences": sorted({row["licence"] for row in rows if row["reason"] is None}),
+        "read": len(codes),
+        "kept": int(of_split[0] + of_split[1]),
+        "train": int(of_split[0]),
+        "validation": int(of_split[1]),
+        "dropped": _most_first(dropped[False]),
+        "quarantined": _most_first(dropped[True]),
+        "characters": dict(zip(SPLITS, characters.tolist(), strict=True)),
+        "licences": sorted(licences),
     }
+
+
+def _most_first(counts: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _all_dropped(found: Verdicts) -> str:
+    reasons: Counter[str] = Counter()
+    for cause, count in zip(found.causes, np.bincount(found.codes, minlength=len(found.causes)), strict=True):
+        reasons[cause.reason] += int(count)
+    took = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if count)
+    return (
+        f"Nothing is left of {len(found.codes):,} documents. What took them: {took}. Change or leave out "
+        "the filter that gives this reason (data.filters), or the way the source is read (data.sources)."
+    )

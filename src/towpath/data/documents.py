@@ -41,8 +41,14 @@ class Documents:
         return {name: given[name] for name in self.sources("train")}
 
     def waterfall(self) -> dict[str, Any]:
-        """For each source: documents read, kept, in each split, dropped by reason; characters; licences."""
+        """For each source: records read; kept, in each split; dropped and quarantined, by reason;
+        characters of each split; licences of what is kept."""
         return json.loads((self.artifact.path / WATERFALL).read_bytes())["sources"]
+
+    def reasons(self) -> dict[str, dict[str, int]]:
+        """For each source how many records left for which reason, quarantined or dropped."""
+        counts = self.waterfall().items()
+        return {name: {**counted["quarantined"], **counted["dropped"]} for name, counted in counts}
 
     def iterate(self, split: str, source: str) -> Iterator[Document]:
         """The documents of one source in one split. Memory use is that of one part."""
@@ -80,15 +86,15 @@ class Documents:
 
 def waterfall_table(artifact: Artifact) -> str:
     """What became of the documents of each source, and of all together, as a Markdown table."""
-    sources = Documents(artifact).waterfall()
+    sources, lost = Documents(artifact).waterfall(), Documents(artifact).reasons()
     reasons: dict[str, int] = {}
-    for counted in sources.values():
-        for reason, count in counted["dropped"].items():
+    for of_source in lost.values():
+        for reason, count in of_source.items():
             reasons[reason] = reasons.get(reason, 0) + count
     steps = ["read", *sorted(reasons, key=lambda reason: -reasons[reason]), "kept", "train", "validation"]
     rows = [["", *sources, "all"]]
     for step in steps:
-        counts = [counted.get(step, counted["dropped"].get(step, 0)) for counted in sources.values()]
+        counts = [counted.get(step, lost[name].get(step, 0)) for name, counted in sources.items()]
         label, sign = (f"- {step}", "-") if step in reasons else (step, "")
         cells = [f"{sign}{count:,}" if count else "" for count in [*counts, sum(counts)]]
         rows.append([label, *cells])

@@ -46,7 +46,7 @@ def look(
     """
     documents = Documents(artifact)
     if reason is not None:
-        known = {name for counted in documents.waterfall().values() for name in counted["dropped"]}
+        known = {name for counted in documents.reasons().values() for name in counted}
         if reason not in known:
             raise DataError(
                 f"Nothing was dropped for {reason!r}.{did_you_mean(reason, known)} "

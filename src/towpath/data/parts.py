@@ -1,26 +1,29 @@
 """Parts: documents as Parquet files whose bytes depend on the documents alone.
 
 Zstandard, one row group a part, fixed writer settings, reading order; written beside their place,
-flushed, then renamed. ``keep_part`` is what makes a killed run go on where it stopped.
+flushed, then renamed. ``keep_part`` is what makes a killed run go on where it stopped: a part counts
+as done when its SHA-256 is the one in its mark, so one that was cut short or changed is made again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Draft
-from towpath.core.files import write_durably
-from towpath.data.document import Document, Message
+from towpath.core.files import sha256_of, write_durably
+from towpath.data.document import Document, Message, Meta
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _ZSTD_LEVEL = 3
 _ROWS_AT_A_TIME = 1_024
-_REPEATING = ("source", "domain", "licence", "reason", "split")
+_REPEATING = ("source", "domain", "licence", "reason", "split", "language")
 
 
 def document_schema() -> pa.Schema:
@@ -45,9 +48,9 @@ def document_schema() -> pa.Schema:
     )
 
 
-def part_path(folder: Path, number: int) -> Path:
-    """The path of part ``number`` below ``folder``."""
-    return folder / f"part-{number:05d}.parquet"
+def part_path(folder: Path, task: int, number: int) -> Path:
+    """The path of part ``number`` of what task ``task`` wrote below ``folder``."""
+    return folder / f"part-{task:06d}-{number:05d}.parquet"
 
 
 def part_paths(folder: Path) -> list[Path]:
@@ -56,16 +59,23 @@ def part_paths(folder: Path) -> list[Path]:
 
 
 def keep_part(draft: Draft, path: Path, make: Callable[[], pa.Table]) -> None:
-    """Write what ``make`` returns to ``path``, unless an earlier attempt finished that."""
-    part = path.relative_to(draft.path).as_posix().replace("/", ".")
-    if draft.is_done(part) and path.exists():
-        return
-    write_table(path, make())
-    draft.mark_done(part)
+    """Write what ``make`` returns to ``path``, unless an earlier attempt did and it is still as written."""
+    if not is_kept(draft, path):
+        draft.mark_done(_mark(draft, path), write_table(path, make()))
 
 
-def write_table(path: Path, table: pa.Table) -> None:
-    """Write ``table`` durably; the same table gives the same bytes."""
+def is_kept(draft: Draft, path: Path) -> bool:
+    """Whether ``path`` is there with the bytes that its mark tells."""
+    digest = draft.fact_of(_mark(draft, path))
+    return digest is not None and path.exists() and sha256_of(path) == digest
+
+
+def _mark(draft: Draft, path: Path) -> str:
+    return path.relative_to(draft.path).as_posix().replace("/", ".")
+
+
+def write_table(path: Path, table: pa.Table) -> str:
+    """Write ``table`` durably and return the file's SHA-256; the same table gives the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -80,8 +90,10 @@ def write_table(path: Path, table: pa.Table) -> None:
         use_dictionary=repeating,  # pyright: ignore[reportArgumentType]
         write_statistics=False,
     )
+    content = buffer.getvalue().to_pybytes()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_durably(path, buffer.getvalue().to_pybytes())
+    write_durably(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
@@ -89,27 +101,27 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(path) as file:
-        return file.read(columns)
+        return file.read(columns, use_threads=False)
 
 
 def to_table(documents: Sequence[Document]) -> pa.Table:
     """``documents`` as rows."""
     import pyarrow as pa
 
-    arrays = [
-        pa.array([_cell(document, field.name) for document in documents], field.type)
-        for field in document_schema()
-    ]
+    arrays = [pa.array(_cells(documents, field.name), field.type) for field in document_schema()]
     return pa.Table.from_arrays(arrays, schema=document_schema())
 
 
-def _cell(document: Document, name: str) -> Any:
-    value = getattr(document, name)
-    if name == "messages" and value is not None:
-        return [{"role": message.role, "content": message.content} for message in value]
-    if name == "meta":
-        return json.dumps(dict(value), sort_keys=True, ensure_ascii=False) if value else None
-    return value
+def _cells(documents: Sequence[Document], name: str) -> list[Any]:
+    values = list(map(attrgetter(name), documents))
+    if name == "messages":
+        return [turns and [{"role": one.role, "content": one.content} for one in turns] for turns in values]
+    return [meta_json(meta) for meta in values] if name == "meta" else values
+
+
+def meta_json(meta: Meta) -> str | None:
+    """``meta`` as a cell."""
+    return json.dumps(dict(meta), sort_keys=True, ensure_ascii=False) if meta else None
 
 
 def to_documents(table: pa.Table) -> Iterator[Document]:

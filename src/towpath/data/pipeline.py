@@ -1,39 +1,39 @@
-"""The way from sources to an artifact of documents: read, judge, decide, sort out.
+"""The way from sources to documents, as three kinds of artifact.
 
-read      every source into parts          work/read/<source>/part-00000.parquet
-judge     a narrow row for each document   work/judged/<source>/part-00000.parquet
-decide    duplicates and splits            work/decisions.parquet, waterfall.json
-sort out  the parts of the result          train|validation|dropped/<source>/part-00000.parquet
+records     one a source: everything that it gave, cleaned              ``reading``
+features    one a source: a row of numbers a record                     ``annotating``
+documents   one: what stays of all sources, what was dropped and why    ``decide``, ``sorting``
+
+Each is made once for what it depends on. So another threshold, other filters over the same columns or
+another choice among the same sources read no source again; and when documents are there, their records
+and features may be deleted to save room.
 
 Each part is written durably and then marked done, so a killed run goes on with the next. What is
-in a part depends on the input and the settings alone, so whatever the number of workers and
-however often it was killed, the result is the same to the byte.
+in a part depends on the input and the settings alone, so whatever the number of workers, the engine,
+and however often it was killed, the result is the same to the byte.
 """
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from towpath.core.artifacts import Artifact, Draft, Store
+from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
 from towpath.core.config import identity
 from towpath.core.errors import ConfigError, DataError
-from towpath.core.files import readable_json, write_durably
-from towpath.core.progress import progress
-from towpath.data import engine
+from towpath.core.files import readable_json, sha256_of, write_durably
+from towpath.data import annotating, engine, reading
+from towpath.data.annotating import Plan, make_features
 from towpath.data.config import DataConfig
-from towpath.data.decide import DROPPED, SPLITS, TRAIN, VALIDATION, decide, waterfall
+from towpath.data.decide import TRAIN, VALIDATION, Annotated, decide
 from towpath.data.digests import FileDigests
-from towpath.data.ingest import read_source, rows_of_parts
-from towpath.data.judge import judge_part
-from towpath.data.parts import document_schema, keep_part, part_path, read_table, write_table
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from towpath.data.parts import read_table, write_table
+from towpath.data.reading import make_records, records_meaning
+from towpath.data.rules import check_rules
+from towpath.data.sorting import sort_out
 
 KIND = "documents"
 WATERFALL = "waterfall.json"
@@ -49,16 +49,23 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
     input. ``Documents`` opens it.
 
     Raises:
-        ConfigError: there are no sources.
-        DataError: a source can't be read, gives nothing, or nothing of all of them stays.
+        ConfigError: there are no sources, or a rule can't be evaluated.
+        DataError: a source can't be read, gives nothing, nothing of all of them stays, or a step takes
+            more than ``config.max_drop_share``.
         MissingPackageError: a source or filter needs a package that is not installed.
     """
     if not config.sources:
         raise ConfigError(
             'data.sources is empty. Name what to read, for example {type = "files", path = "texts"}.'
         )
-    meaning = {**identity(config), "inputs": _fingerprints(store, config)}
-    return store.make(KIND, name, meaning, [], partial(_write, config=config))
+    inputs, plan = _fingerprints(store, config), Plan.of(config)
+    parents = []
+    for source in config.sources:
+        meaning = records_meaning(source, config, inputs[source.name])
+        records = artifact_id(reading.KIND, meaning, [])
+        parents.append(artifact_id(annotating.KIND, plan.meaning(), [records]))
+    write = partial(_write, store=store, config=config, inputs=inputs, plan=plan)
+    return store.make(KIND, name, identity(config), parents, write)
 
 
 def _fingerprints(store: Store, config: DataConfig) -> dict[str, str]:
@@ -69,114 +76,49 @@ def _fingerprints(store: Store, config: DataConfig) -> dict[str, str]:
         digests.save()
 
 
-def _write(draft: Draft, config: DataConfig) -> None:
+def _write(draft: Draft, store: Store, config: DataConfig, inputs: Mapping[str, str], plan: Plan) -> None:
     work = draft.path / _WORK
     if not draft.is_done(_ALL_DONE):
         engine.start(config.engine, config.workers)
-        _read(draft, config, work)
-        _judge(draft, config, work)
-        _decide(draft, config, work)
-        _sort_out(draft, config, work)
+        check_rules(config.filters)
+        sources = _annotated(store, config, inputs, plan)
+        decisions = _decided(draft, sources, config, work)
+        sort_out(draft, sources, decisions, config.part_bytes, work)
         draft.mark_done(_ALL_DONE)
     if work.exists():
         shutil.rmtree(work)
     _describe(draft)
 
 
-def _read(draft: Draft, config: DataConfig, work: Path) -> None:
-    for source in config.sources:
-        read_source(source, config, draft, work / "read" / source.name)
-    if not any(sum(rows) for _, rows in _parts(config, work)):
+def _annotated(store: Store, config: DataConfig, inputs: Mapping[str, str], plan: Plan) -> list[Annotated]:
+    records = [make_records(store, source, config, inputs[source.name]) for source in config.sources]
+    if not any(found.counts["records"] for found in records):
         named = ", ".join(f"{source.name!r}" for source in config.sources)
         raise DataError(
             f"The corpus is empty: there is no document in {named}. Check the paths in data.sources."
         )
+    return [
+        Annotated(source.name, found, make_features(store, found, plan, config.part_bytes))
+        for source, found in zip(config.sources, records, strict=True)
+    ]
 
 
-def _parts(config: DataConfig, work: Path) -> list[tuple[str, list[int]]]:
-    """The sources by name, with how many rows each of their parts has."""
-    return [(source.name, rows_of_parts(work / "read" / source.name) or []) for source in config.sources]
-
-
-def _judge(draft: Draft, config: DataConfig, work: Path) -> None:
-    for source, rows in _parts(config, work):
-        with progress(f"judging {source}", total=sum(rows), unit="documents") as bar:
-            for number, n_rows in enumerate(rows):
-                read = part_path(work / "read" / source, number)
-                judged = part_path(work / "judged" / source, number)
-                keep_part(draft, judged, partial(judge_part, read, config))
-                bar.advance(n_rows)
-
-
-def _decide(draft: Draft, config: DataConfig, work: Path) -> None:
+def _decided(draft: Draft, sources: list[Annotated], config: DataConfig, work: Path):
     path = work / _DECISIONS
-    if draft.is_done(_DECISIONS) and path.exists():
-        return
-    judged = _judged(config, work)
-    with progress("looking for duplicates", total=judged.num_rows, unit="documents") as bar:
-        decisions = decide(judged, config)
-        bar.advance(judged.num_rows)
-    counts = waterfall(judged, decisions, [source.name for source in config.sources])
-    if not any(counted["kept"] for counted in counts["sources"].values()):
-        raise DataError(_all_dropped(decisions))
-    write_durably(draft.path / WATERFALL, readable_json(counts))
-    write_table(path, decisions)
-    draft.mark_done(_DECISIONS)
-
-
-def _judged(config: DataConfig, work: Path) -> pa.Table:
-    import pyarrow as pa
-
-    tables = []
-    for source, rows in _parts(config, work):
-        for number in range(len(rows)):
-            table = read_table(part_path(work / "judged" / source, number))
-            tables.append(table.append_column("source", pa.array([source] * table.num_rows, pa.string())))
-    return pa.concat_tables(tables)
-
-
-def _all_dropped(decisions: pa.Table) -> str:
-    reasons = Counter(decisions["reason"].to_pylist()).most_common()
-    took = ", ".join(f"{reason} {count:,}" for reason, count in reasons)
-    return (
-        f"Nothing is left of {decisions.num_rows:,} documents. What took them: {took}. Change or leave out "
-        "the filter that gives this reason (data.filters), or the way the source is read (data.sources)."
-    )
-
-
-def _sort_out(draft: Draft, config: DataConfig, work: Path) -> None:
-    decisions = read_table(work / _DECISIONS)
-    done = 0
-    with progress("writing documents", total=decisions.num_rows, unit="documents") as bar:
-        for source, rows in _parts(config, work):
-            for number, n_rows in enumerate(rows):
-                read = part_path(work / "read" / source, number)
-                decided = decisions.slice(done, n_rows)
-                for split in SPLITS:
-                    path = part_path(draft.path / split / source, number)
-                    if split in decided["split"].unique().to_pylist():
-                        keep_part(draft, path, partial(_chosen, read, decided, split))
-                done += n_rows
-                bar.advance(n_rows)
-
-
-def _chosen(read: Path, decided: pa.Table, split: str) -> pa.Table:
-    """The documents of the part ``read`` that belong to ``split``."""
-    import pyarrow as pa
-
-    table = read_table(read, document_schema().names)
-    if split == DROPPED:
-        for name in ("reason", "duplicate_of"):
-            table = table.append_column(name, decided[name])
-    chosen = [decision == split for decision in decided["split"].to_pylist()]
-    return table.filter(pa.array(chosen)).combine_chunks()
+    digest = draft.fact_of(_DECISIONS)
+    if digest is None or not path.exists() or sha256_of(path) != digest:
+        decisions, counts = decide(sources, config, work)
+        write_durably(draft.path / WATERFALL, readable_json(counts))
+        draft.mark_done(_DECISIONS, write_table(path, decisions))
+    return read_table(path)
 
 
 def _describe(draft: Draft) -> None:
     sources = json.loads((draft.path / WATERFALL).read_bytes())["sources"].values()
     for name in ("read", "kept", TRAIN, VALIDATION):
         draft.counts[name] = sum(source[name] for source in sources)
-    draft.counts["dropped"] = draft.counts["read"] - draft.counts["kept"]
+    for name in ("dropped", "quarantined"):
+        draft.counts[name] = sum(sum(source[name].values()) for source in sources)
     draft.counts["characters"] = sum(
         source["characters"][split] for source in sources for split in (TRAIN, VALIDATION)
     )

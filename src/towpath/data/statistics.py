@@ -108,7 +108,8 @@ def statistics(artifact: Artifact, tokens: Mapping[str, int] | None = None) -> d
         facts["type"] = given[name]["type"]
         facts["category"] = given[name]["category"]
         facts["train_tokens"] = (tokens or {}).get(name)
-        sources[name] = {**facts, **{key: counted[key] for key in ("read", TRAIN, VALIDATION, DROPPED)}}
+        facts[DROPPED] = documents.reasons()[name]
+        sources[name] = {**facts, **{key: counted[key] for key in ("read", TRAIN, VALIDATION)}}
     return {
         "documents": artifact.id,
         "name": artifact.name,

@@ -25,12 +25,23 @@ def read_utf8(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
+def raw_bytes(text: str) -> bytes:
+    """The bytes that ``read_utf8`` made ``text`` of; lone surrogates that were no bytes as WTF-8."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
 def gate(document: Document) -> tuple[Document, str | None]:
-    """The document, repaired if need be, and the reason to drop it or None."""
+    """The document, repaired if need be, and the reason to drop it or None.
+
+    What is wrong with its text or a turn is a reason; with its origin or ``meta`` it is only repaired.
+    """
     reason = malformation(document.text)
     for message in document.messages or ():
         reason = reason or malformation(message.content)
-    if reason is None and all(map(_clean, (document.url, document.path, document.date))):
+    if reason is None and all(map(_clean, _origin(document))):
         return document, None
     return _repaired(document), reason
 
@@ -57,6 +68,13 @@ def _spelled(match: re.Match[str]) -> str:
     return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
 
 
+def _origin(document: Document) -> list[str | None]:
+    found = [document.url, document.path, document.date, document.licence]
+    for name, value in document.meta.items():
+        found += [name, value] if isinstance(value, str) else [name]
+    return found
+
+
 def _clean(text: str | None) -> bool:
     return text is None or malformation(text) is None
 
@@ -65,11 +83,17 @@ def _repaired(document: Document) -> Document:
     messages = document.messages and tuple(
         Message(message.role, repair(message.content)) for message in document.messages
     )
+    meta = {
+        repair(name): repair(value) if isinstance(value, str) else value
+        for name, value in document.meta.items()
+    }
     return replace(
         document,
         text=repair(document.text),
         url=document.url and repair(document.url),
         path=document.path and repair(document.path),
         date=document.date and repair(document.date),
+        licence=repair(document.licence),
         messages=messages,
+        meta=meta,
     )

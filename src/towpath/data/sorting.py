@@ -1,0 +1,134 @@
+"""Sorting out: each part of records, by what was decided, into the files of the result.
+
+train, validation, dropped   <split>/<source>/part-….parquet   the documents; dropped ones with their reason
+index                        index/<source>/part-….parquet     id, content hash and signature of kept ones
+quarantine                   quarantine.jsonl                  a line for each record that could not be read
+
+The index is what later data sets are compared with, so that this one's text is not read again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from towpath.core.artifacts import Draft
+from towpath.core.files import disk_full_explained, fsync_path, write_durably
+from towpath.core.progress import progress
+from towpath.data import engine
+from towpath.data.annotating import grouped
+from towpath.data.decide import DROPPED, SPLITS, Annotated
+from towpath.data.parts import document_schema, keep_part, read_table
+from towpath.data.reading import Part, parts_of
+from towpath.data.rules import CONTENT_HASH, SIGNATURE
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+INDEX_FOLDER = "index"
+QUARANTINE = "quarantine.jsonl"
+
+
+@dataclass(frozen=True)
+class Task:
+    """Parts of one source, what was decided of their rows, and where it all goes."""
+
+    source: Annotated
+    parts: tuple[Part, ...]
+    decided: pa.Table
+    draft: Draft
+    work: Path
+
+
+def sort_out(
+    draft: Draft, sources: Sequence[Annotated], decisions: pa.Table, part_bytes: int, work: Path
+) -> None:
+    """Fill ``draft`` with the documents of ``sources`` as ``decisions`` says, a row each in their order."""
+    tasks, start = [], 0
+    for source in sources:
+        for parts in grouped(parts_of(source.records), part_bytes):
+            rows = sum(part.rows for part in parts)
+            decided = decisions.slice(start, rows).combine_chunks()
+            tasks.append(Task(source, parts, decided, draft, work))
+            start += rows
+    with progress("writing documents", total=decisions.num_rows, unit="documents") as bar:
+        for task, _ in zip(tasks, engine.each(_sort_parts, tasks), strict=True):
+            bar.advance(task.decided.num_rows)
+    _join_quarantine(draft.path / QUARANTINE, tasks)
+
+
+def _sort_parts(task: Task) -> None:
+    start = 0
+    for part in task.parts:
+        _sort_part(task, part, task.decided.slice(start, part.rows))
+        start += part.rows
+
+
+def _sort_part(task: Task, part: Part, decided: pa.Table) -> None:
+    records, draft, name = task.source.records.path / part.name, task.draft, task.source.name
+    present = decided["split"].unique().to_pylist()
+    for split in SPLITS:
+        if split in present:
+            path = draft.path / split / name / part.name
+            keep_part(draft, path, partial(_chosen, records, decided, split))
+    if set(present) != {DROPPED}:
+        path = draft.path / INDEX_FOLDER / name / part.name
+        keep_part(draft, path, partial(_indexed, task.source.features.path / part.name, records, decided))
+    _write_quarantine(_quarantine_path(task, part), records, name)
+
+
+def _chosen(records: Path, decided: pa.Table, split: str) -> pa.Table:
+    """The documents of the part ``records`` that belong to ``split``."""
+    table = read_table(records, document_schema().names)
+    if split == DROPPED:
+        for name in ("reason", "duplicate_of"):
+            table = table.append_column(name, decided[name])
+    return _where(table, decided["split"].to_numpy() == split)
+
+
+def _indexed(features: Path, records: Path, decided: pa.Table) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    names = [name for name in (CONTENT_HASH, SIGNATURE) if name in pq.read_schema(features).names]
+    table = read_table(features, names).add_column(0, "id", read_table(records, ["id"])["id"])
+    return _where(table, decided["split"].to_numpy() != DROPPED)
+
+
+def _where(table: pa.Table, chosen: np.ndarray) -> pa.Table:
+    import pyarrow as pa
+
+    return table.filter(pa.array(chosen)).combine_chunks()
+
+
+def _quarantine_path(task: Task, part: Part) -> Path:
+    return task.work / "quarantine" / task.source.name / f"{Path(part.name).stem}.jsonl"
+
+
+def _write_quarantine(path: Path, records: Path, source: str) -> None:
+    columns = ["path", "url", "byte_offset", "raw_sha256", "raw_bytes", "reason"]
+    table = read_table(records, columns)
+    rejected = table.filter(table["reason"].is_valid())
+    if not rejected.num_rows:
+        return
+    lines = []
+    for row in rejected.to_pylist():
+        named = {"sha256": row["raw_sha256"], "n_bytes": row["raw_bytes"], "reason": row["reason"]}
+        place = {name: row[name] for name in ("path", "url", "byte_offset")}
+        lines.append(json.dumps({"source": source, **place, **named}, ensure_ascii=False) + "\n")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_durably(path, "".join(lines).encode())
+
+
+def _join_quarantine(path: Path, tasks: Sequence[Task]) -> None:
+    with disk_full_explained(path), path.open("wb") as file:
+        for task in tasks:
+            for part in task.parts:
+                lines = _quarantine_path(task, part)
+                if lines.exists():
+                    file.write(lines.read_bytes())
+    fsync_path(path)
