@@ -53,7 +53,8 @@ def _check(model: FastTextModel, file: _File) -> None:
         has_ngrams = settings.max_ngram_chars > 0 or settings.word_ngrams > 1
         n_rows += settings.buckets if has_ngrams else 0
     elif len(rows):
-        if rows.min() < 0 or buckets.min() < 0 or buckets.max() >= settings.buckets:
+        in_bounds = rows.min() >= 0 and buckets[0] >= 0 and buckets[-1] < settings.buckets
+        if not in_bounds or (np.diff(buckets) == 0).any():
             raise file.wrong("its pruned buckets are out of bounds")
         n_rows += int(rows.max()) + 1
     if len(model.inputs) < n_rows or model.inputs.shape[1] != settings.dimensions:
