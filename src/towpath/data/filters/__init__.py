@@ -1,28 +1,32 @@
-"""Filters: a document goes in, KEEP or a reason to drop it comes out.
+"""Filters: which documents are dropped, and for which reason.
 
-To add one: a file with a ``FilterConfig`` and a function ``(document) -> Verdict``, and a line in
-``FILTERS``. ``domains`` says which kinds of text a filter judges, so that rules for prose leave
-code alone; documents of other kinds pass it unseen.
+A filter names feature columns and rules over them, SQL expressions that are true for what is dropped;
+the columns are computed once and the rules of all filters are evaluated together, so another threshold
+costs nothing. To add one: a file with a ``FilterConfig`` and a line in ``FILTERS``; or a rule in the run
+file (``towpath.data.filters.rule``); or a function of one document
+(``towpath.data.filters.document_filter``). ``domains`` says which kinds of text a filter judges, so
+that rules for prose leave code alone; documents of other kinds pass it unseen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
-from towpath.data.document import Document, Domain
+from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 
 FILTERS = Catalogue(
     "filter",
     {
         "code": "towpath.data.filters.code:CodeConfig",
+        "classifier": "towpath.data.filters.classifier:ClassifierConfig",
         "gopher": "towpath.data.filters.gopher:GopherConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
         "pii": "towpath.data.filters.pii:PiiConfig",
+        "rule": "towpath.data.filters.rule:RuleConfig",
         "secrets": "towpath.data.filters.secrets:SecretsConfig",
     },
     group="towpath.filters",
@@ -37,8 +41,6 @@ class Verdict:
 
 
 KEEP = Verdict(None)
-
-Filter = Callable[[Document], Verdict]
 
 
 def drop(reason: str) -> Verdict:
@@ -70,17 +72,3 @@ class FilterConfig(Section):
     def rules(self) -> tuple[Rule, ...]:
         """When a document is dropped, in the order in which a reason is named."""
         raise NotImplementedError
-
-    def build(self) -> Filter:
-        """The filter as a function, which can be sent to other processes."""
-        raise NotImplementedError
-
-
-def reason_to_drop(document: Document, filters: Sequence[tuple[FilterConfig, Filter]]) -> str | None:
-    """The reason of the first of ``filters`` that drops ``document``; None when all keep it."""
-    for config, judge in filters:
-        if document.domain in config.domains:
-            verdict = judge(document)
-            if verdict.reason is not None:
-                return verdict.reason
-    return None
