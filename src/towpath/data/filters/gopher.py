@@ -8,15 +8,14 @@ The repetition rules of the same appendix are not here.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 from pydantic import Field
 
-from towpath.data.document import Document, Domain
+from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 from towpath.data.features.text import TextFeatures
-from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
+from towpath.data.filters import FilterConfig, Rule
 
 STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
 """The paper's eight."""
@@ -71,52 +70,3 @@ class GopherConfig(FilterConfig):
             Rule("too_few_alphabetic_words", f"alphabetic_word_share < {self.min_alphabetic_words}"),
             Rule("too_few_stop_words", f"n_stop_words < {self.min_stop_words}"),
         )
-
-    def build(self) -> Filter:
-        """Drops by eight reasons, one a rule; the cheapest rules come first."""
-        return partial(by_gopher, config=self)
-
-
-def by_gopher(document: Document, config: GopherConfig) -> Verdict:
-    """Judge by the first rule that ``document`` breaks."""
-    words = document.text.split()
-    reason = _by_words(words, config) or _by_symbols(document.text, len(words), config)
-    reason = reason or _by_lines(document.text, config) or _by_letters(words, config)
-    return drop(reason) if reason else KEEP
-
-
-def _by_words(words: list[str], config: GopherConfig) -> str | None:
-    if len(words) < config.min_words:
-        return "too_few_words"
-    if len(words) > config.max_words:
-        return "too_many_words"
-    mean_chars = sum(map(len, words)) / max(len(words), 1)
-    if not config.min_mean_word_chars <= mean_chars <= config.max_mean_word_chars:
-        return "mean_word_length_out_of_bounds"
-    return None
-
-
-def _by_symbols(text: str, n_words: int, config: GopherConfig) -> str | None:
-    hashes = text.count("#")
-    ellipses = sum(text.count(sign) for sign in _ELLIPSES)
-    return "too_many_symbols" if max(hashes, ellipses) > config.max_symbols_per_word * n_words else None
-
-
-def _by_lines(text: str, config: GopherConfig) -> str | None:
-    lines = [line.strip() for line in text.splitlines() if not line.isspace() and line]
-    bullets = sum(line.startswith(_BULLETS) for line in lines)
-    if bullets > config.max_bullet_lines * len(lines):
-        return "too_many_bullet_lines"
-    ellipses = sum(line.endswith(_ELLIPSES) for line in lines)
-    if ellipses > config.max_ellipsis_lines * len(lines):
-        return "too_many_ellipsis_lines"
-    return None
-
-
-def _by_letters(words: list[str], config: GopherConfig) -> str | None:
-    alphabetic = sum(word.isalpha() or any(map(str.isalpha, word)) for word in words)
-    if alphabetic < config.min_alphabetic_words * len(words):
-        return "too_few_alphabetic_words"
-    if len(STOP_WORDS.intersection(map(str.lower, words))) < config.min_stop_words:
-        return "too_few_stop_words"
-    return None

@@ -9,7 +9,7 @@ newline, so newlines become spaces.
 
 from __future__ import annotations
 
-from functools import cache, partial
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -17,10 +17,10 @@ from typing import Any, Literal
 from pydantic import Field
 
 from towpath.core.errors import ConfigError, MissingPackageError, need
-from towpath.data.document import Document, Domain
+from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 from towpath.data.features.language import LanguageFeatures
-from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
+from towpath.data.filters import FilterConfig, Rule
 
 WINDOW_CHARS = 1_000
 _LABEL = "__label__"
@@ -50,20 +50,6 @@ class LanguageConfig(FilterConfig):
             Rule("other_language", f"language IS NULL OR NOT (language IN ({wanted}))"),
             Rule("uncertain_language", f"language_score < {self.min_score}"),
         )
-
-    def build(self) -> Filter:
-        """Drops ``other_language`` and ``uncertain_language``."""
-        return partial(by_language, config=self)
-
-
-def by_language(document: Document, config: LanguageConfig) -> Verdict:
-    """Judge the most probable language."""
-    language, score = detect_language(document.text, config.model_path)
-    if language not in config.languages:
-        return drop("other_language")
-    if score < config.min_score:
-        return drop("uncertain_language")
-    return KEEP
 
 
 def detect_language(text: str, model_path: str | None = None) -> tuple[str, float]:

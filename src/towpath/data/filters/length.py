@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal
 
 from pydantic import Field, model_validator
 
-from towpath.data.document import Document
 from towpath.data.features import FeatureSet
 from towpath.data.features.length import LengthFeatures
-from towpath.data.filters import KEEP, Filter, FilterConfig, Rule, Verdict, drop
+from towpath.data.filters import FilterConfig, Rule
 
 
 class LengthConfig(FilterConfig):
@@ -40,17 +38,3 @@ class LengthConfig(FilterConfig):
             Rule("too_short", f"n_chars < {self.min_chars}"),
             Rule("too_long", f"n_chars > {self.max_chars}"),
         )
-
-    def build(self) -> Filter:
-        """Drops ``too_short`` and ``too_long``."""
-        return partial(by_length, config=self)
-
-
-def by_length(document: Document, config: LengthConfig) -> Verdict:
-    """Judge the number of characters."""
-    size = len(document.text)
-    if size < config.min_chars:
-        return drop("too_short")
-    if size > config.max_chars:
-        return drop("too_long")
-    return KEEP
