@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FASTTEXT_SUFFIXES = (".bin", ".ftz")
 
-Scorer = Callable[["pa.Array"], np.ndarray]
+Scorer = Callable[["pa.Array"], "np.ndarray"]
 
 
 class ClassifierFeatures(FeatureSet):
