@@ -3,7 +3,9 @@ from __future__ import annotations
 import bz2
 import gzip
 import json
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +13,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import DataError
 from towpath.core.files import sha256_of
 from towpath.data.document import Document, Message, Rejected
 from towpath.data.sources.files import FilesSource, cut
+from towpath.data.sources.streams import read_lines
 
 from .conftest import WriteLines
 
 COMPRESSORS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
-    ".bz2": bz2.compress,
+    ".bz2": lambda raw: bz2.compress(raw, 1),
     ".zst": zstandard.compress,
 }
 
@@ -55,16 +58,60 @@ def test_a_document_is_found_again_by_its_byte_offset(tmp_path: Path, suffix: st
 
 @pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESSORS if suffix])
 @pytest.mark.parametrize("kind", ["jsonl", "txt"])
-def test_a_truncated_file_is_named(tmp_path: Path, suffix: str, kind: str) -> None:
-    whole = COMPRESSORS[suffix](
-        "".join(f'{{"text": "{number * 7919}"}}\n' for number in range(9_000)).encode()
-    )
+def test_a_truncated_file_is_read_as_far_as_it_goes(tmp_path: Path, suffix: str, kind: str) -> None:
+    rows = [json.dumps({"text": f"{number * 7919}"}) for number in range(30_000)]
+    whole = COMPRESSORS[suffix]("\n".join(rows).encode())
     path = tmp_path / f"cut.{kind}{suffix}"
-    path.write_bytes(whole[: len(whole) // 2])
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    *documents, last = read(path, cut_bytes=1_000)
+    assert isinstance(last, Rejected)
+    assert last.reason == "truncated_file"
+    assert isinstance(documents[-1], Document)
+    assert (last.document.byte_offset or 0) > (documents[-1].byte_offset or 0) > 0
+    assert isinstance(documents[0], Document)
+    assert documents[0].text.startswith("0" if kind == "jsonl" else rows[0])
+
+
+@pytest.mark.parametrize("suffix", [suffix for suffix in COMPRESSORS if suffix])
+def test_a_file_of_which_nothing_can_be_read_is_named(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"cut.jsonl{suffix}"
+    path.write_bytes(COMPRESSORS[suffix](b'{"text": "1"}')[:11])
     with pytest.raises(
-        DataError, match=rf"cut\.{kind}{suffix} is cut short or damaged: .*Fetch or write the file"
+        DataError, match=rf"cut\.jsonl{suffix} is cut short or damaged: .*Fetch or write the file"
     ):
         read(path)
+
+
+@pytest.mark.parametrize("suffix", COMPRESSORS)
+def test_streams_in_a_row_are_one_file(tmp_path: Path, suffix: str) -> None:
+    stored = b"".join(COMPRESSORS[suffix](f'{{"text": "{number}"}}\n'.encode()) for number in range(300))
+    (tmp_path / f"many.jsonl{suffix}").write_bytes(stored)
+    assert texts(tmp_path) == [str(number) for number in range(300)]
+
+
+def test_a_file_that_needs_a_long_window_is_read_where_that_is_asked_for(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters.from_level(3, window_log=31)
+    path = tmp_path / "long.jsonl.zst"
+    with zstandard.open(path, "wb", cctx=zstandard.ZstdCompressor(compression_params=parameters)) as file:
+        file.write(b'{"text": "a"}\n' * 100_000)
+    with pytest.raises(DataError, match="too much memory"):
+        list(read_lines(path))
+    assert len(list(read_lines(path, long_windows=True))) == 100_000
+
+
+def test_a_line_of_50_megabytes_is_rejected_unparsed_and_the_rest_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    path.write_bytes(b'{"text": "first"}\n{"text": "' + b"[" * 50_000_000 + b'"}\n{"text": "last"}\n')
+    started = time.process_time()
+    first, long, last = read(path)
+    assert time.process_time() - started < 2
+    assert isinstance(long, Rejected)
+    assert (long.reason, long.document.byte_offset) == ("record_too_long", 18)
+    assert len(long.document.text) <= 1 << 16
+    assert isinstance(first, Document)
+    assert isinstance(last, Document)
+    assert last.text == "last"
+    assert len(read(path, max_record_bytes=17)) == 3
 
 
 def test_a_truncated_parquet_file_is_named(tmp_path: Path) -> None:
@@ -190,3 +237,24 @@ def test_the_fingerprint_depends_on_content_and_names_and_not_on_the_folder(tmp_
         prints.append(FilesSource(path=str(tmp_path / folder)).fingerprint(sha256_of))
     assert prints[0] == prints[1]
     assert len(set(prints)) == 3
+
+
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.binary(max_size=40) | st.sampled_from([b'{"text": "a"}\n', b"\n", b"[1]\n", b'{"text": ['])
+    ).map(b"".join),
+    st.sampled_from(sorted(COMPRESSORS)),
+    st.sampled_from(["jsonl", "txt", "parquet"]),
+    st.booleans(),
+)
+def test_any_bytes_give_documents_and_rejected_records(
+    tmp_path: Path, raw: bytes, suffix: str, kind: str, compressed: bool
+) -> None:
+    path = tmp_path / f"any.{kind}{suffix}"
+    path.write_bytes(COMPRESSORS[suffix](raw) if compressed else raw)
+    with suppress(DataError):
+        found = read(path)
+        if compressed and kind == "jsonl":
+            assert len(found) == sum(bool(line.strip()) for line in raw.split(b"\n"))
+    path.unlink()

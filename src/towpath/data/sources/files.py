@@ -3,12 +3,13 @@
 A text file is one document, or several: a line that holds the separator alone ends one, and a long
 text is cut, so that a whole book is many documents and not one that is too long.
 A JSON line or a Parquet row is one document and is never cut. ``byte_offset`` counts in the file
-after decompression.
+after decompression. Of a text or JSON file that is cut short or damaged, what comes before is read.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from pathlib import Path
@@ -20,7 +21,7 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Message, Rejected, Role
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import kind_of
-from towpath.data.sources.streams import damage_named, opened
+from towpath.data.sources.streams import MAX_RECORD_BYTES, Line, damage_named, read_lines
 from towpath.data.wellformed import read_utf8
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class FilesSource(FileSource):
     cut_bytes: int | None = Field(default=20_000, ge=1)
     """Text files are cut into documents of at most so many bytes: at a blank line, else at a line's
     end, else at a space; None leaves them whole."""
+    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1)
+    """Longer JSON lines are rejected as "record_too_long" without being parsed."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """Every document of one file."""
@@ -56,20 +59,26 @@ class FilesSource(FileSource):
             return self._from_json_lines(path, place)
         return self._from_text(path, place)
 
-    def _from_text(self, path: Path, place: str) -> Iterator[Document]:
+    def _from_text(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         separator = self.separator.encode() if self.separator else None
-        with opened(path) as lines:
-            for offset, raw in cut(lines, separator, self.cut_bytes):
-                text = read_utf8(raw).replace("\r\n", "\n")
-                yield self.document(text, path=place, byte_offset=offset)
+        problems: list[Line] = []
+        lines = _without_problems(read_lines(path, sys.maxsize - 1), problems)
+        for offset, raw in cut(lines, separator, self.cut_bytes):
+            text = read_utf8(raw).replace("\r\n", "\n")
+            yield self.document(text, path=place, byte_offset=offset)
+        for line in problems:
+            yield self._problem(line, place)
 
     def _from_json_lines(self, path: Path, place: str) -> Iterator[Document | Rejected]:
-        offset = 0
-        with opened(path) as lines:
-            for line in lines:
-                if not line.isspace():
-                    yield self._from_json(read_utf8(line), place, offset)
-                offset += len(line)
+        for line in read_lines(path, self.max_record_bytes):
+            if line.problem:
+                yield self._problem(line, place)
+            elif not line.raw.isspace():
+                yield self._from_json(read_utf8(line.raw), place, line.byte_offset)
+
+    def _problem(self, line: Line, place: str) -> Rejected:
+        found = self.document(read_utf8(line.raw), path=place, byte_offset=line.byte_offset)
+        return Rejected(found, line.problem or "")
 
     def _from_json(self, line: str, place: str, offset: int) -> Document | Rejected:
         try:
@@ -152,6 +161,14 @@ def _stretches(line: bytes, cut_bytes: int | None) -> Iterator[bytes]:
         start = end or len(line)
     if start < len(line):
         yield line[start:]
+
+
+def _without_problems(lines: Iterable[Line], problems: list[Line]) -> Iterator[bytes]:
+    for line in lines:
+        if line.problem:
+            problems.append(line)
+        else:
+            yield line.raw
 
 
 def _unless_blank(start: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
