@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import string
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -163,6 +164,15 @@ def iban(chance: random.Random) -> str:
     return code if chance.random() < 0.5 else " ".join(code[at : at + 4] for at in range(0, len(code), 4))
 
 
+def key(chance: random.Random) -> str:
+    signs = string.ascii_letters + string.digits
+    own = "".join(chance.choice(signs) for _ in range(36))
+    return chance.choice([f"ghp_{own}", f"npm_{own}", f"AKIA{own.upper()[:16].translate(AWS_SIGNS)}"])
+
+
+AWS_SIGNS = str.maketrans("0189", "2345")
+
+
 def luhn_completed(number: str) -> str:
     total = sum(sum(divmod(int(d) * (2 if at % 2 == 0 else 1), 10)) for at, d in enumerate(reversed(number)))
     return number + str(-total % 10)
@@ -182,7 +192,7 @@ def card(chance: random.Random) -> str:
 
 POSITIVE: list[tuple[str, Make]] = [
     ("email", email), ("phone", american), ("phone", national), ("phone", international), ("phone", cued),
-    ("ip", ipv4), ("ip", ipv6), ("iban", iban), ("card", card),
+    ("key", key), ("ip", ipv4), ("ip", ipv6), ("iban", iban), ("card", card),
 ]  # fmt: skip
 
 NEGATIVE = (
@@ -299,6 +309,15 @@ def test_features_count_each_kind_and_the_filter_names_the_reason() -> None:
     rules = {rule.reason: rule.drop_when for rule in PiiConfig(max_emails=1, max_ips=None).rules()}
     assert rules["too_many_emails"] == "pii_emails > 1"
     assert "too_many_ips" not in rules
+
+
+def test_a_key_and_an_assigned_password_are_found_in_a_column_too() -> None:
+    text = "password = 'q7Lk2vX9pRt4Zw8s' and AKIAZ7QW3ERTYUIOPLKJ"
+    (spans,) = (spans for _, spans in find_in_column(column(text)).values())
+    assert [(span.kind, text[span.start : span.end]) for span in spans] == [
+        ("key", "q7Lk2vX9pRt4Zw8s"),
+        ("key", "AKIAZ7QW3ERTYUIOPLKJ"),
+    ]
 
 
 @settings(max_examples=50, deadline=None)

@@ -1,9 +1,9 @@
 """Personal data in a text: a string goes in, spans (kind, start, end) come out.
 
 Found are e-mail addresses, telephone numbers, IPv4 and IPv6 addresses, IBANs (ISO 13616: length of
-the country, remainder 1 modulo 97) and payment cards (ISO/IEC 7812: Luhn's check digit, prefixes and
-lengths of the issuers). Names and postal addresses are not. ``find_in_column``
-reads a column of texts and looks closely only where a kernel saw what could be one.
+the country, remainder 1 modulo 97), payment cards (ISO/IEC 7812: Luhn's check digit, prefixes and
+lengths of the issuers), and keys and tokens (``towpath.data.secrets``). Names and postal addresses are
+not. ``find_in_column`` reads a column of texts and looks closely only where a kernel saw what could be one.
 
 What looks the same and is not: version numbers, dates, ISBNs, identifiers. The rules against them
 are beside each pattern.
@@ -18,11 +18,13 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from towpath.data.phone_numbers import phone_numbers
+from towpath.data.secrets import find_secrets
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
 
-PersonalDataKind = Literal["email", "phone", "ip", "iban", "card"]
+PersonalDataKind = Literal["email", "phone", "ip", "iban", "card", "key"]
 KINDS: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
 
 
@@ -63,7 +65,9 @@ def find_in_column(
     from towpath.data.kernels.texts import Texts
 
     bits = pii_gate(Texts.of(texts))
-    may_hold: dict[PersonalDataKind, np.ndarray] = {kind: (bits & _GATE[kind]) != 0 for kind in kinds}
+    may_hold: dict[PersonalDataKind, np.ndarray] = {
+        kind: (bits & _GATE[kind]) != 0 if kind in _GATE else _may_hold_keys(texts) for kind in kinds
+    }
     rows = np.flatnonzero(np.any(list(may_hold.values()), axis=0)) if may_hold else np.zeros(0, np.int64)
     found: dict[int, tuple[str, list[Span]]] = {}
     for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
@@ -77,8 +81,16 @@ def find_in_column(
 _GATE: dict[PersonalDataKind, int] = {"email": 1, "phone": 2, "card": 2, "ip": 4 | 8, "iban": 16}
 """Bits of ``kernels.pii_gate`` that each kind needs."""
 
-_CLAIM_ORDER: tuple[PersonalDataKind, ...] = ("iban", "email", "card", "ip", "phone")
+_CLAIM_ORDER: tuple[PersonalDataKind, ...] = ("key", "iban", "email", "card", "ip", "phone")
 """Who keeps characters that two kinds claim: the one with more to check comes first."""
+
+
+def _may_hold_keys(texts: pa.Array) -> np.ndarray:
+    """bool, (N,): what ``secrets`` may find something in, by Arrow's linear-time expressions."""
+    import pyarrow.compute as pc
+
+    options = pc.MatchSubstringOptions(_KEY_HINTS)
+    return pc.call_function("match_substring_regex", [texts], options).fill_null(False).to_numpy(False)
 
 
 def _search(kind: PersonalDataKind, text: str, private_addresses: bool) -> Iterator[tuple[int, int]]:
@@ -262,6 +274,18 @@ def _in_url(text: str, at: int) -> bool:
     return "://" in word or word.startswith("www.")
 
 
+_KEY_HINTS = (
+    r"AKIA|ASIA|ABIA|ACCA|gh[pousr]_|github_pat_|AIza|xox[abeoprs]-|[rs]k_(?:live|test)_|glpat-|npm_|pypi-AgE"
+    r"|sk-[A-Za-z0-9_-]{20}|PRIVATE KEY|eyJ"
+    r"|(?i:api_?key|secret|token|passw(?:or)?d|credential|access_?key|auth)[A-Za-z0-9_\]\"' \t-]{0,40}[:=]"
+)
+"""The beginnings of all that ``towpath.data.secrets`` looks for."""
+
+
+def _keys(text: str) -> Iterator[tuple[int, int]]:
+    return ((secret.start, secret.end) for secret in find_secrets(text))
+
+
 def _phones(text: str) -> Iterator[tuple[int, int]]:
     return ((start, end) for start, end in phone_numbers(text) if not _in_url(text, start))
 
@@ -271,4 +295,5 @@ _FINDERS: dict[PersonalDataKind, Callable[[str], Iterator[tuple[int, int]]]] = {
     "phone": _phones,
     "iban": _ibans,
     "card": _cards,
+    "key": _keys,
 }

@@ -30,6 +30,8 @@ class PiiConfig(FilterConfig):
     """Texts with more IBANs are dropped."""
     max_cards: int | None = Field(default=0, ge=0)
     """Texts with more payment card numbers are dropped."""
+    max_keys: int | None = Field(default=0, ge=0)
+    """Texts with more keys, tokens and passwords are dropped."""
     private_addresses: bool = False
     """Whether IP addresses of private and reserved networks count."""
 
