@@ -9,6 +9,7 @@ So the end of the file is checked here, and after damage the next whole record i
 from __future__ import annotations
 
 import gzip
+import io
 import re
 import zlib
 from collections.abc import Iterator
@@ -121,7 +122,7 @@ class _Reader:
         unpack = gzip.open if self.path.suffix == ".gz" else opened
         try:
             with unpack(self.path) as stream:
-                yield from self._pass(cast(BinaryIO, _Counted(cast(BinaryIO, stream))))
+                yield from self._pass(cast(BinaryIO, _Counted(cast(io.BufferedIOBase, stream))))
         except EOFError:
             yield Damage(self.last or 0, "truncated_file", self.short or "")
         except (OSError, zlib.error, DataError):
@@ -185,11 +186,11 @@ class _Reader:
 class _Counted:
     """A stream that can't seek, with the position that fastwarc asks for."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: io.BufferedIOBase) -> None:
         self.stream, self.position = stream, 0
 
     def read(self, size: int = -1) -> bytes:
-        data = self.stream.read(size)
+        data = self.stream.read1(size)  # `read` would lose what it has when a later block is damaged
         self.position += len(data)
         return data
 
