@@ -22,6 +22,7 @@ CLEANERS = Catalogue(
     {
         "boilerplate": "towpath.data.cleaners.boilerplate:BoilerplateConfig",
         "mojibake": "towpath.data.cleaners.mojibake:MojibakeConfig",
+        "ocr": "towpath.data.cleaners.ocr:OcrConfig",
         "pii": "towpath.data.cleaners.pii:PiiCleanerConfig",
     },
     group="towpath.cleaners",
