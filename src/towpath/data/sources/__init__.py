@@ -30,6 +30,8 @@ SOURCES = Catalogue(
         "files": "towpath.data.sources.files:FilesSource",
         "html": "towpath.data.sources.html:HtmlSource",
         "human_eval": "towpath.data.sources.human_eval:HumanEvalSource",
+        "openwebtext2": "towpath.data.sources.pile:OpenWebText2Source",
+        "pile": "towpath.data.sources.pile:PileSource",
         "python_stdlib": "towpath.data.sources.python_stdlib:PythonStdlibSource",
         "warc": "towpath.data.sources.warc:WarcSource",
         "wikipedia": "towpath.data.sources.wikipedia:WikipediaSource",

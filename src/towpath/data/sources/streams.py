@@ -63,11 +63,17 @@ def opened(path: Path, *, long_windows: bool = False) -> Iterator[BinaryIO]:
         if path.suffix not in COMPRESSIONS:
             yield file
             return
-        raw = _Decompressed(
-            file, _decoder(path.suffix, _LONG_WINDOW_BYTES if long_windows else _WINDOW_BYTES)
-        )
-        with io.BufferedReader(raw, _BUFFER_BYTES) as buffered:
-            yield cast(BinaryIO, buffered)
+        with decompressed(file, path.suffix, long_windows=long_windows) as content:
+            yield content
+
+
+@contextmanager
+def decompressed(file: BinaryIO, suffix: str, *, long_windows: bool = False) -> Iterator[BinaryIO]:
+    """The content of the compressed ``file``, whose kind is ``suffix``; reads raise what ``damage_named``
+    knows."""
+    decoder = _decoder(suffix, _LONG_WINDOW_BYTES if long_windows else _WINDOW_BYTES)
+    with io.BufferedReader(_Decompressed(file, decoder), _BUFFER_BYTES) as buffered:
+        yield cast(BinaryIO, buffered)
 
 
 def read_lines(
