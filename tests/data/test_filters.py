@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 from towpath.core.errors import ConfigError
 from towpath.data import DataConfig
+from towpath.data.features.language import detect_language
 from towpath.data.filters import FILTERS, FilterConfig
 from towpath.data.filters.gopher import GopherConfig
-from towpath.data.filters.language import LanguageConfig, detect_language, two_windows
+from towpath.data.filters.language import LanguageConfig
 from towpath.data.filters.length import LengthConfig
 from towpath.data.judging import reasons_to_drop
+from towpath.data.kernels.language_id import two_windows
 from towpath.data.rules import check_rules
 
 from .conftest import document, prose
@@ -46,8 +48,8 @@ def test_language_keeps_the_wanted_one() -> None:
 
 def test_language_is_seen_in_the_middle_of_a_text_and_across_newlines() -> None:
     assert detect_language(GERMAN.replace(" ", "\n"))[0] == "de"
-    assert len(two_windows("x" * 50_000)) == 2_001
-    assert two_windows("a" * 1_000 + "b" * 98_000 + "c" * 1_000).count("b") == 1_000
+    assert len(two_windows("x" * 50_000, 1_000)) == 2_001
+    assert two_windows("a" * 1_000 + "b" * 98_000 + "c" * 1_000, 1_000).count("b") == 1_000
 
 
 def test_a_missing_language_model_is_named() -> None:

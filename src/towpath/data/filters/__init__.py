@@ -20,9 +20,12 @@ from towpath.data.features import FeatureSet
 FILTERS = Catalogue(
     "filter",
     {
+        "c4": "towpath.data.filters.c4:C4Config",
         "code": "towpath.data.filters.code:CodeConfig",
         "classifier": "towpath.data.filters.classifier:ClassifierConfig",
+        "fineweb": "towpath.data.filters.fineweb:FineWebConfig",
         "gopher": "towpath.data.filters.gopher:GopherConfig",
+        "gopher_repetition": "towpath.data.filters.gopher_repetition:GopherRepetitionConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
         "pii": "towpath.data.filters.pii:PiiConfig",

@@ -1,9 +1,9 @@
 """Gopher's quality rules: prose looks like prose.
 
 Rae et al. 2021, arXiv:2112.11446, appendix A.1.1, "Quality filtering": bounds on the number of
-words and their mean length, symbols, bullets, ellipses, words with a letter, stop words.
-Deviation: a word is what stands between white space, as in the paper; punctuation stays with it.
-The repetition rules of the same appendix are not here.
+words and their mean length, symbols, bullets, ellipses, words with a letter, stop words. Words and
+symbols are told apart as datatrove 0.10.1 does (``kernels.text_features``), so decisions agree with it;
+a share of "words" with a letter counts symbols among them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,7 @@ from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 from towpath.data.features.text import TextFeatures
 from towpath.data.filters import FilterConfig, Rule
-
-STOP_WORDS = frozenset({"the", "be", "to", "of", "and", "that", "have", "with"})
-"""The paper's eight."""
-
-_BULLETS = ("-", "*", "•", "‣", "◦", "●", "–")
-_ELLIPSES = ("...", "…")
+from towpath.data.kernels.text_features import STOP_WORDS
 
 
 class GopherConfig(FilterConfig):
