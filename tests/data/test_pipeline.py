@@ -213,15 +213,15 @@ import sys
 from pathlib import Path
 from towpath.core.artifacts import Store
 from towpath.data import DataConfig, make_documents
-home, corpus, workers = sys.argv[1:]
+home, corpus, workers, part_bytes = sys.argv[1:]
 sources = [{"type": "files", "path": corpus}]
-config = DataConfig(sources=sources, part_documents=3, workers=int(workers))
+config = DataConfig(sources=sources, part_documents=3, workers=int(workers), part_bytes=int(part_bytes))
 print(make_documents(Store(Path(home)), config).path)
 """
 
 
 def command(home: Path, corpus: Path, workers: int) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, str(home), str(corpus), str(workers)]
+    return [sys.executable, "-c", PROGRAM, str(home), str(corpus), str(workers), "2000"]
 
 
 def made(home: Path, corpus: Path, workers: int) -> dict[str, Any]:
@@ -230,7 +230,9 @@ def made(home: Path, corpus: Path, workers: int) -> dict[str, Any]:
 
 
 def test_one_worker_and_four_make_the_same_bytes(tmp_path: Path, json_lines: WriteLines) -> None:
-    corpus = json_lines("a.jsonl", messy_records())
+    for name in "abcd":
+        json_lines(f"corpus/{name}.jsonl", messy_records())
+    corpus = tmp_path / "corpus"
     assert made(tmp_path / "one", corpus, 1) == made(tmp_path / "four", corpus, 4)
 
 
@@ -239,7 +241,10 @@ def test_one_worker_and_four_make_the_same_bytes(tmp_path: Path, json_lines: Wri
 def test_a_process_killed_at_random_instants_ends_with_the_same_bytes(
     tmp_path: Path, json_lines: WriteLines
 ) -> None:
-    corpus = json_lines("a.jsonl", [{"text": prose(seed)} for seed in range(60)])
+    for name in range(4):
+        records = [{"text": prose(seed)} for seed in range(15 * name, 15 * name + 15)]
+        json_lines(f"corpus/{name}.jsonl", records)
+    corpus = tmp_path / "corpus"
     start = time.monotonic()
     expected = made(tmp_path / "whole", corpus, 2)
     seconds = time.monotonic() - start
@@ -297,7 +302,7 @@ def test_a_corpus_that_the_filters_empty_names_the_reasons(store: Store, json_li
         make_documents(store, config)
 
 
-def test_a_document_of_50_megabytes_is_dropped_as_too_long(tmp_path: Path, json_lines: WriteLines) -> None:
+def test_a_line_of_50_megabytes_is_quarantined_in_little_memory(tmp_path: Path, json_lines: WriteLines) -> None:
     size = 50 << 20
     corpus = json_lines("a.jsonl", [{"text": prose(1)}, {"text": "x" * size}, {"text": prose(2)}])
     program = (
@@ -305,11 +310,12 @@ def test_a_document_of_50_megabytes_is_dropped_as_too_long(tmp_path: Path, json_
         + PROGRAM.replace("import sys\n", "")
         + ("print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n")
     )
-    arguments = [sys.executable, "-c", program, str(tmp_path / "home"), str(corpus), "2"]
+    arguments = [sys.executable, "-c", program, str(tmp_path / "home"), str(corpus), "1", "33554432"]
     path, peak_bytes = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
     artifact = Store(tmp_path / "home").open(path)
-    assert reasons(artifact) == {"too_long": 1}
-    assert len(next(Documents(artifact).iterate("dropped", "files")).text) == size
+    assert reasons(artifact) == {"record_too_long": 1}
+    [line] = (artifact.path / "quarantine.jsonl").read_text().splitlines()
+    assert json.loads(line)["reason"] == "record_too_long"
     assert int(peak_bytes) < 1_000 << 20
 
 
