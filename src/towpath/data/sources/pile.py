@@ -1,7 +1,7 @@
 """The Pile and OpenWebText2: lines of {"text", "meta"} in .jsonl.zst, or a tar of such files.
 
 The tar form is what lm_dataformat writes (github.com/leogao2/lm_dataformat): members are Zstandard
-files of JSON lines, whatever their names end with. A document's subset (``pile_set_name``) and the
+files of JSON lines, whatever their names end with; a "text" may be a list of paragraphs there. A document's subset (``pile_set_name``) and the
 other plain values of ``meta`` become its ``meta``; "url" and "date" are taken where they are.
 Gao et al. 2020, arXiv:2101.00027. ``byte_offset`` counts in the decompressed file or member.
 
@@ -193,9 +193,10 @@ def _parsed(raw: bytes) -> tuple[str | None, Mapping[str, Any] | None]:
         record = json.loads(read_utf8(raw))
     except (ValueError, RecursionError):
         return "bad_json", None
-    if isinstance(record, Mapping) and isinstance(record.get("text"), str):
-        return None, record
-    return "no_text", None
+    text = record.get("text") if isinstance(record, Mapping) else None
+    if isinstance(text, list) and all(isinstance(paragraph, str) for paragraph in text):
+        return None, {**record, "text": "\n\n".join(text)}
+    return (None, record) if isinstance(text, str) else ("no_text", None)
 
 
 def _member_lines(content: Any, name: str, max_bytes: int) -> Iterator[Line]:
