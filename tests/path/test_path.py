@@ -68,6 +68,40 @@ def test_scores_are_in_bits_per_byte(home: Path, micro: Path, capsys: pytest.Cap
     assert all(0.5 < score["bits_per_byte"] < 4 for score in scores.values())
 
 
+def test_the_data_of_a_run_can_be_counted_looked_at_and_described(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    facts = result(capsys, "data", "stats", "micro")
+    assert set(facts["sources"]) == {"prose", "chats"}
+    assert all(source["train_tokens"] > 0 for source in facts["sources"].values())
+    [seen] = result(capsys, "data", "show", "micro", "--source", "chats", "--limit", "1", "--diff")
+    assert seen["document"]["source"] == "chats"
+    assert seen["diff"] == ""
+    capsys.readouterr()
+    assert main(["data", "card", "micro"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "micro"
+
+
+def test_data_outside_its_bounds_fails_with_both_numbers(
+    home: Path, micro: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "bounded.toml"
+    file.write_text(micro.read_text() + '[data.bounds]\n"all.documents" = { min = 1 }\n')
+    assert main(["data", "validate", str(file)]) == 0
+    file.write_text(micro.read_text() + '[data.bounds]\n"all.documents" = { min = 999 }\n')
+    capsys.readouterr()
+    assert main(["data", "validate", str(file)]) == 1
+    assert "at least 999 is asked for" in capsys.readouterr().out
+
+
+def test_forgetting_names_dataset_shards_and_models(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    [span, *_] = result(capsys, "trace", "micro", "--step", "3")
+    reached = result(capsys, "data", "forget", "--id", span["document_id"], "--dry-run")["reached"]
+    assert {item["kind"] for item in reached} >= {"documents", "tokens", "tokenizer", "checkpoint", "scores"}
+    [shards] = [item["files"] for item in reached if item["kind"] == "tokens"]
+    assert any(name.startswith(f"train/{span['source']}/") for name in shards)
+
+
 def test_generate_continues_a_text_and_a_seed_repeats_it(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +225,8 @@ def test_chatting_with_an_untuned_model_says_what_to_do(
         ),
         (["run", "tiny", "model.n_embd=770"], 2, "n_embd = 770 is not a multiple of n_head"),
         (["run", "tiny", "--until", "tran"], 2, "no such stage. Did you mean 'train'?"),
+        (["data", "sats", "tiny"], 2, "Did you mean 'stats'?"),
+        (["data", "forget"], 2, "--id ID or --url URL"),
         (["recipe", "tny"], 2, "Unknown recipe 'tny'. Did you mean 'tiny'?"),
         (["generate", "nothing", "hi"], 1, "No checkpoint 'nothing'"),
         (["run", "train.max_steps=3"], 2, "stands where a run file is expected"),
