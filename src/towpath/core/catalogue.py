@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import Any
@@ -97,7 +98,18 @@ class Choice:
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        return {"oneOf": [_json_schema(self.catalogue.load(name)) for name in self.catalogue.names()]}
+        names = self.catalogue.names()
+        if self.catalogue.what in _described.get():  # a choice that holds choices of its own kind
+            return {"type": "object", "properties": {"type": {"enum": names}}}
+        token = _described.set(_described.get() | {self.catalogue.what})
+        try:
+            return {"oneOf": [_json_schema(self.catalogue.load(name)) for name in names]}
+        finally:
+            _described.reset(token)
+
+
+_described: ContextVar[frozenset[str]] = ContextVar("_described", default=frozenset())
+"""The catalogues whose choices are being described."""
 
 
 def _dump(value: Section, info: core_schema.SerializationInfo) -> dict[str, Any]:
