@@ -249,7 +249,7 @@ def test_a_process_killed_at_random_instants_ends_with_the_same_bytes(
     expected = made(tmp_path / "whole", corpus, 2)
     seconds = time.monotonic() - start
     instants, killed = random.Random(0), 0
-    for attempt in range(20):
+    for attempt in range(12):
         home = tmp_path / f"killed-{attempt}"
         process = subprocess.Popen(command(home, corpus, 2), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
@@ -259,7 +259,7 @@ def test_a_process_killed_at_random_instants_ends_with_the_same_bytes(
             process.communicate()
             killed += 1
         assert made(home, corpus, 2) == expected
-    assert killed > 10
+    assert killed > 6
 
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -302,7 +302,7 @@ def test_a_corpus_that_the_filters_empty_names_the_reasons(store: Store, json_li
         make_documents(store, config)
 
 
-def test_a_line_of_50_megabytes_is_quarantined_in_little_memory(tmp_path: Path, json_lines: WriteLines) -> None:
+def test_a_line_of_50_megabytes_takes_little_memory(tmp_path: Path, json_lines: WriteLines) -> None:
     size = 50 << 20
     corpus = json_lines("a.jsonl", [{"text": prose(1)}, {"text": "x" * size}, {"text": prose(2)}])
     program = (
