@@ -122,5 +122,15 @@ def _dump(value: Section, info: core_schema.SerializationInfo) -> dict[str, Any]
 
 def _json_schema(section: type[Section]) -> dict[str, Any]:
     schema = section.model_json_schema()
-    schema.pop("$defs", None)
-    return schema
+    return _inlined(schema, schema.pop("$defs", {}))
+
+
+def _inlined(value: Any, definitions: Mapping[str, Any]) -> Any:
+    """``value`` with each reference to one of ``definitions`` replaced by it, so that it stands alone."""
+    if isinstance(value, list):
+        return [_inlined(item, definitions) for item in value]
+    if not isinstance(value, dict):
+        return value
+    name = str(value.get("$ref", "")).removeprefix("#/$defs/")
+    rest = {key: _inlined(item, definitions) for key, item in value.items() if key != "$ref"}
+    return {**_inlined(definitions[name], definitions), **rest} if name in definitions else rest
