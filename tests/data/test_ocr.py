@@ -18,8 +18,9 @@ ANIMALS = ("horse", "weasel", "otter", "badger")
 
 def page(number: int, animal: str) -> str:
     return (
-        f"{number} A BOOK\n\nThe first line about the {animal} is about as long as\nthe others, and it ends with a bro-\n"
-        f"ken word that goes on here. There was nothing odd about the {animal[:3]}\n{animal[3:]} either.\n\n{number}"
+        f"{number} A BOOK\n\nThe first line about the {animal} is about as long as\n"
+        "the others, and it ends with a bro-\nken word that goes on here. "
+        f"There was nothing odd about the {animal[:3]}\n{animal[3:]} either.\n\n{number}"
     )
 
 
@@ -44,7 +45,8 @@ def test_a_real_scan_comes_nearer_to_its_gold_text(shared_data: Path) -> None:
     scan = (folder / "northanger_abbey.ocr.txt").read_text()
     gold = (folder / "northanger_abbey.gold.txt").read_text()
     cleaned, n_edits = OcrConfig().cleaned(scan)
-    # Measured: character errors 4.9 % before, 2.3 % after; token F1 0.908 and 0.919. The rest is misread letters.
+    # Measured: character errors 4.9 % before, 2.3 % after; token F1 0.908 and 0.919. The rest
+    # is misread letters.
     assert characters_wrong(cleaned, gold) < 0.024 * len(gold) < 0.5 * characters_wrong(scan, gold)
     assert token_f1(cleaned, gold) > 0.918 > token_f1(scan, gold) + 0.01
     assert n_edits > 300

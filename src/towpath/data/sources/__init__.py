@@ -25,6 +25,8 @@ from towpath.data.document import Document, Domain, Message, Meta, Rejected, doc
 SOURCES = Catalogue(
     "source",
     {
+        "arxiv": "towpath.data.sources.arxiv:ArxivSource",
+        "books": "towpath.data.sources.books:BooksSource",
         "chitchat": "towpath.data.sources.chitchat:ChitchatSource",
         "factbook": "towpath.data.sources.factbook:FactbookSource",
         "files": "towpath.data.sources.files:FilesSource",
@@ -32,7 +34,10 @@ SOURCES = Catalogue(
         "human_eval": "towpath.data.sources.human_eval:HumanEvalSource",
         "openwebtext2": "towpath.data.sources.pile:OpenWebText2Source",
         "pile": "towpath.data.sources.pile:PileSource",
+        "pdf": "towpath.data.sources.pdf:PdfSource",
+        "pubmed": "towpath.data.sources.pubmed:PubmedSource",
         "python_stdlib": "towpath.data.sources.python_stdlib:PythonStdlibSource",
+        "stack_exchange": "towpath.data.sources.stack_exchange:StackExchangeSource",
         "warc": "towpath.data.sources.warc:WarcSource",
         "wikipedia": "towpath.data.sources.wikipedia:WikipediaSource",
     },
