@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ def fsync_path(path: Path) -> None:
 
 def write_durably(path: Path, content: bytes) -> None:
     """Replace ``path`` by ``content``: after a kill either the old or the new file is there, whole."""
-    partial = path.with_name(path.name + _PARTIAL)
+    # A name of its own: what a killed process leaves at work elsewhere may write the same file.
+    partial = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}{_PARTIAL}")
     with disk_full_explained(path):
         with partial.open("wb") as file:
             file.write(content)
