@@ -29,6 +29,7 @@ FILTERS = Catalogue(
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
         "pii": "towpath.data.filters.pii:PiiConfig",
+        "profanity": "towpath.data.filters.profanity:ProfanityConfig",
         "rule": "towpath.data.filters.rule:RuleConfig",
         "secrets": "towpath.data.filters.secrets:SecretsConfig",
     },

@@ -13,8 +13,8 @@ from __future__ import annotations
 import ctypes
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from towpath.core.native import library, pointer
 from towpath.data.kernels.text_classes import UNITS, characters, class_table, english_exceptions
 from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.words import split_words
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 COUNTS = ("n_words", "n_words_and_symbols", "n_stop_words")
 TOP_NGRAMS = (2, 3, 4)
@@ -85,8 +82,7 @@ def text_features(texts: Texts) -> dict[str, np.ndarray]:
         )
     else:
         table = np.zeros((len(NAMES), len(texts)))
-        exceptions = Texts.of(_strings([" ".join(tokens) for tokens in english_exceptions().values()]))
-        units = Texts.of(_strings(UNITS))
+        exceptions, units = _known()
         kernel.text_features(
             *texts.arguments(),
             pointer(class_table()),
@@ -102,10 +98,14 @@ def text_features(texts: Texts) -> dict[str, np.ndarray]:
     }
 
 
-def _strings(values: Sequence[str]) -> pa.Array:
+@cache
+def _known() -> tuple[Texts, Texts]:
+    """The English exceptions, a space at each split, and the units."""
     import pyarrow as pa
 
-    return pa.array(values, pa.large_string())
+    exceptions = [" ".join(tokens) for tokens in english_exceptions().values()]
+    exceptions, units = (pa.array(strings, pa.large_string()) for strings in (exceptions, UNITS))
+    return Texts.of(exceptions), Texts.of(units)
 
 
 def reference_text_features(text: str) -> Mapping[str, float]:
