@@ -70,7 +70,8 @@ def _sort_parts(task: Task) -> None:
 
 
 def _sort_part(task: Task, part: Part, decided: pa.Table) -> None:
-    records, draft, name = task.source.records.path / part.name, task.draft, task.source.name
+    draft, name = task.draft, task.source.name
+    records = read_table(task.source.records.path / part.name)
     present = decided["split"].unique().to_pylist()
     for split in SPLITS:
         if split in present:
@@ -78,24 +79,26 @@ def _sort_part(task: Task, part: Part, decided: pa.Table) -> None:
             keep_part(draft, path, partial(_chosen, records, decided, split))
     if set(present) != {DROPPED}:
         path = draft.path / INDEX_FOLDER / name / part.name
-        keep_part(draft, path, partial(_indexed, task.source.features.path / part.name, records, decided))
+        keep_part(
+            draft, path, partial(_indexed, task.source.features.path / part.name, records["id"], decided)
+        )
     _write_quarantine(_quarantine_path(task, part), records, name)
 
 
-def _chosen(records: Path, decided: pa.Table, split: str) -> pa.Table:
-    """The documents of the part ``records`` that belong to ``split``."""
-    table = read_table(records, document_schema().names)
+def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
+    """The documents of a part that belong to ``split``."""
+    table = records.select(document_schema().names)
     if split == DROPPED:
         for name in ("reason", "duplicate_of"):
             table = table.append_column(name, decided[name])
     return _where(table, decided["split"].to_numpy() == split)
 
 
-def _indexed(features: Path, records: Path, decided: pa.Table) -> pa.Table:
+def _indexed(features: Path, ids: pa.ChunkedArray, decided: pa.Table) -> pa.Table:
     import pyarrow.parquet as pq
 
     names = [name for name in (CONTENT_HASH, SIGNATURE) if name in pq.read_schema(features).names]
-    table = read_table(features, names).add_column(0, "id", read_table(records, ["id"])["id"])
+    table = read_table(features, names).add_column(0, "id", ids)
     return _where(table, decided["split"].to_numpy() != DROPPED)
 
 
@@ -109,10 +112,9 @@ def _quarantine_path(task: Task, part: Part) -> Path:
     return task.work / "quarantine" / task.source.name / f"{Path(part.name).stem}.jsonl"
 
 
-def _write_quarantine(path: Path, records: Path, source: str) -> None:
+def _write_quarantine(path: Path, records: pa.Table, source: str) -> None:
     columns = ["path", "url", "byte_offset", "raw_sha256", "raw_bytes", "reason"]
-    table = read_table(records, columns)
-    rejected = table.filter(table["reason"].is_valid())
+    rejected = records.select(columns).filter(records["reason"].is_valid())
     if not rejected.num_rows:
         return
     lines = []
