@@ -26,7 +26,11 @@ _CREDITS = re.compile(
     r"\s*(?:(?:E-text )?Produced by|Transcribed from)[^\n]*\n(?:[^\n]+\n){0,5}", re.IGNORECASE
 )
 _HEADER_FIELD = re.compile(r"^(Title|Author|Language|Release Date): {0,4}([^\n]{1,300})$", re.MULTILINE)
-_NUMBER = r"(?:[IVXLC]{1,8}|\d{1,3}|(?:the )?[a-z]{3,12}(?:[- ][a-z]{3,8})?)"
+_NUMBER = (
+    r"(?:[IVXLC]{1,8}|\d{1,3}|(?:the )?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|first"
+    r"|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|last|[a-z]{3,5}teen(?:th)?"
+    r"|(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)(?:y|ieth)(?:[- ][a-z]{3,7})?))"
+)
 _CHAPTER = re.compile(
     rf"^[ \t]{{0,40}}(?:(?:chapter|book|part|volume|letter|canto|act) {_NUMBER}\b[^\n]{{0,80}}"
     r"|(?:preface|introduction|prologue|epilogue|appendix|conclusion)[.:]?[ \t]*)$",
@@ -69,8 +73,7 @@ def chapters(text: str, max_chars: int, *, by_heading: bool = True) -> Iterator[
     headed = dict.fromkeys(_chapter_starts(text) if by_heading else ())
     starts = [*({0} - headed.keys()), *headed]
     for start, end in pairwise([*starts, len(text)]):
-        heading = " ".join(text[start:end].partition("
-")[0].split()) if start in headed else ""
+        heading = " ".join(text[start:end].partition("\n")[0].split()) if start in headed else ""
         for piece_start, piece_end in _bounded(text, start, end, max_chars):
             piece = text[piece_start:piece_end]
             if stripped := piece.strip():
