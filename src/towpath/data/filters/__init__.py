@@ -28,6 +28,7 @@ FILTERS = Catalogue(
         "gopher_repetition": "towpath.data.filters.gopher_repetition:GopherRepetitionConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
+        "owner_signals": "towpath.data.filters.owner_signals:OwnerSignalsConfig",
         "pii": "towpath.data.filters.pii:PiiConfig",
         "profanity": "towpath.data.filters.profanity:ProfanityConfig",
         "rule": "towpath.data.filters.rule:RuleConfig",
