@@ -3,8 +3,9 @@
 Joulin et al. 2016, arXiv:1607.01759 and arXiv:1612.03651; the layout and the hashes are those of
 fastText 0.9.2 (MIT), file version 12. A path comes in, ``FastTextModel`` goes out; its ``predict`` is plain
 Python and NumPy, the oracle and stand-in of the kernel ``language_id``.
-Deviation: a quantised matrix is decoded when it is read, so each row is one sum; lid.176.ftz takes
-3.2 MB that way.
+Deviations: a quantised matrix is decoded when it is read, so each row is one sum; lid.176.ftz takes
+3.2 MB that way. The sigmoid of one-against-all models is computed, fastText reads it from a table
+with an error of up to 0.008.
 
 V words, B kept buckets of n-grams, L labels, D dimensions.
 """
