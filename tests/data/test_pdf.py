@@ -44,7 +44,7 @@ def test_a_real_paper_is_near_what_grobid_reads(shared_data: Path) -> None:
     path = shared_data / "raw" / "pdf" / "2020.acl-main.207.pdf"
     found = read(path)
     assert isinstance(found, Document)
-    gold = " ".join(ElementTree.parse(path.with_suffix(".tei.xml")).getroot().itertext())
+    gold = "".join(ElementTree.parse(path.with_suffix(".tei.xml")).getroot().itertext())
     file = pypdfium2.PdfDocument(path)
     raw = "\n".join(file[number].get_textpage().get_text_bounded() for number in range(len(file)))
     file.close()

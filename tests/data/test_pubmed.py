@@ -16,10 +16,12 @@ from towpath.data.sources.jats import spdx_of
 from towpath.data.sources.pubmed import PubmedSource
 
 ARTICLE = """<article xmlns:xlink="x" xmlns:mml="m"><front><article-meta>
-<article-id pub-id-type="pmid">12</article-id><article-id pub-id-type="pmc">34</article-id>
+<article-id pub-id-type="pmid">12</article-id>
+<article-id pub-id-type="pmc">34</article-id>
 <title-group><article-title>On <italic>boats</italic></article-title></title-group>
 <pub-date><year>2001</year></pub-date><pub-date><day>3</day><month>2</month><year>2001</year></pub-date>
-<permissions><license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p></license></permissions>
+<permissions>
+<license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p></license></permissions>
 <abstract><p>Short &#233;.</p></abstract></article-meta></front>
 <body><sec><title>Methods</title><p>We rowed [<xref ref-type="bibr">1</xref>, <xref ref-type="bibr">2</xref>] at
 <inline-formula><alternatives><tex-math>\\begin{document}$v^2$\\end{document}</tex-math><mml:math>v2</mml:math>

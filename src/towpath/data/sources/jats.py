@@ -191,9 +191,9 @@ class ArticleParser:
         self._words = []
 
     def _characters(self, text: str) -> None:
-        if self._slot and not self._skipped_from:
-            if not ("alternatives" in self._path and "math" in self._path):  # its TeX stands beside it
-                self._words.append(text)
+        math_beside_tex = "alternatives" in self._path and "math" in self._path
+        if self._slot and not self._skipped_from and not math_beside_tex:
+            self._words.append(text)
 
     def _entity(self, name: str, is_parameter: bool) -> None:
         if not is_parameter:
