@@ -20,6 +20,9 @@ from towpath.data.fasttext_model import LABEL_PREFIX, FastTextModel, FastTextSet
 MAGIC, VERSION = 793_712_314, 12
 _SUPERVISED = 3
 _N_CENTROIDS = 256
+_MOST_EXAMPLES = 10**15
+"""What fastText takes for endless when it builds the tree of labels."""
+_MOST_NGRAM = 1_000
 _Pruned = np.ndarray | None
 """int64, (2, B): kept buckets and their rows."""
 
@@ -103,7 +106,10 @@ def _settings(file: _File) -> FastTextSettings:
     dimensions, word_ngrams, loss, kind, buckets, low, high = (values[i] for i in (0, 5, 6, 7, 8, 9, 10))
     if kind != _SUPERVISED:
         raise file.wrong("it was trained for word vectors, not for labels")
-    if not (0 < dimensions < 1 << 16 and 1 <= loss <= 4 and buckets >= 0 and low >= 0 and high >= 0):
+    sizes = (word_ngrams, low, high)
+    if not (0 < dimensions < 1 << 16 and 1 <= loss <= 4 and buckets >= 0) or not (
+        0 <= min(sizes) <= max(sizes) <= _MOST_NGRAM
+    ):
         raise file.wrong("its settings are out of bounds")
     if buckets == 0 and (high > 0 or word_ngrams > 1):
         raise file.wrong("it has n-grams but no buckets")
@@ -122,6 +128,8 @@ def _dictionary(file: _File) -> tuple[tuple[bytes, ...], tuple[str, ...], np.nda
         names.append(file.data[file.place : end])
         file.place = end + 1
         counts.append(file.numbers("qb")[0])
+    if min(counts) < 0 or sum(counts[n_words:]) >= _MOST_EXAMPLES:
+        raise file.wrong("its dictionary has impossible counts")
     labels = tuple(name.removeprefix(LABEL_PREFIX).decode(errors="replace") for name in names[n_words:])
     pruned = None
     if n_pruned >= 0:
