@@ -26,6 +26,7 @@ FILTERS = Catalogue(
         "fineweb": "towpath.data.filters.fineweb:FineWebConfig",
         "gopher": "towpath.data.filters.gopher:GopherConfig",
         "gopher_repetition": "towpath.data.filters.gopher_repetition:GopherRepetitionConfig",
+        "hidden_text": "towpath.data.filters.hidden_text:HiddenTextConfig",
         "language": "towpath.data.filters.language:LanguageConfig",
         "length": "towpath.data.filters.length:LengthConfig",
         "owner_signals": "towpath.data.filters.owner_signals:OwnerSignalsConfig",
