@@ -21,6 +21,7 @@ from towpath.data.sources import SOURCES
 if TYPE_CHECKING:
     from towpath.data.documents import Documents, waterfall_table
     from towpath.data.pipeline import make_documents
+    from towpath.data.quality_filter import QualityFilter
 
 __all__ = [
     "FILTERS",
@@ -30,6 +31,7 @@ __all__ = [
     "Documents",
     "Message",
     "NearDuplicatesConfig",
+    "QualityFilter",
     "Rejected",
     "make_documents",
     "waterfall_table",
@@ -37,6 +39,7 @@ __all__ = [
 
 _AT_WORK = {
     "Documents": "towpath.data.documents",
+    "QualityFilter": "towpath.data.quality_filter",
     "make_documents": "towpath.data.pipeline",
     "waterfall_table": "towpath.data.documents",
 }
