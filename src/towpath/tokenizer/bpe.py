@@ -17,12 +17,13 @@ trained here have none, and are refused if they had.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from towpath.core.errors import TokenizerError
+from towpath.tokenizer.kernels.merges import learn_merges
+from towpath.tokenizer.kernels.word_counts import cut_long_runs, word_counts
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -44,10 +45,8 @@ Merge = tuple[bytes, bytes]
 MIN_FREQUENCY = 2
 """A pair seen once is no pattern (the default of ByteLevelBPETokenizer)."""
 
-_LONGEST_RUN = 2048
-# Without a cut the trainer takes quadratic time on one long word: 80,000 letters 3.5 s, 40,000 0.9 s.
-# The look-behinds let a match start only where a run starts; without them the search is quadratic too.
-_LONG_RUN = re.compile(rf"(?<!\S)\S{{{_LONGEST_RUN},}}|(?<!\s)\s{{{_LONGEST_RUN},}}")
+_BATCH_BYTES = 4_000_000
+"""Texts held at a time while their words are counted."""
 
 
 def _alphabet() -> list[str]:
@@ -95,10 +94,30 @@ def train_merges(texts: Iterable[str], count: int, max_token_bytes: int | None =
     """Learn at most ``count`` merges; the same for any order of ``texts`` and any number of threads.
 
     Fewer come back when no further pair occurs twice. ``max_token_bytes`` bounds a token's length.
+    Texts are read once and only their distinct words are kept. The merges are those of the trainer of
+    ``tokenizers`` (``kernels.merges`` says how ties are broken), which is used when nothing is compiled.
 
     Raises:
         TokenizerError: there is no text, or a text holds a lone surrogate.
     """
+    batches = _batches(texts)
+    counted = word_counts(batches, PATTERN)
+    merges = None
+    if counted is not None:
+        merges = learn_merges(counted, count, MIN_FREQUENCY, max_token_bytes, ALPHABET)
+    if merges is None:
+        merges = _merges_by_tokenizers(batches, count, max_token_bytes)
+    if (problem := disagreement(merges)) is not None:
+        raise TokenizerError(
+            f"The trained merges are ambiguous: {problem}. This should not happen; with TOWPATH_KERNELS=off "
+            "the library tokenizers trains instead (the version tested is in constraints.txt)."
+        )
+    return merges
+
+
+def _merges_by_tokenizers(
+    batches: Iterable[list[bytes]], count: int, max_token_bytes: int | None
+) -> list[Merge]:
     from tokenizers import Tokenizer, models, trainers
 
     learner = Tokenizer(models.BPE())
@@ -110,14 +129,9 @@ def train_merges(texts: Iterable[str], count: int, max_token_bytes: int | None =
         max_token_length=None if max_token_bytes is None else max_token_bytes + 1,  # it wants "less than"
         show_progress=False,
     )
-    learner.train_from_iterator(_trainable(texts), trainer)
-    merges = [parse_merge(merge, "tokenizers") for merge in json.loads(learner.to_str())["model"]["merges"]]
-    if (problem := disagreement(merges)) is not None:
-        raise TokenizerError(
-            f"The trained merges are ambiguous: {problem}. The installed version of tokenizers trains "
-            "differently from those tested; install the one that constraints.txt names."
-        )
-    return merges
+    texts = (text.decode() for batch in batches for text in batch)
+    learner.train_from_iterator((part for text in texts for part in cut_long_runs(text)), trainer)
+    return [parse_merge(merge, "tokenizers") for merge in json.loads(learner.to_str())["model"]["merges"]]
 
 
 def pieces_by(pattern: str) -> PreTokenizer:
@@ -179,28 +193,32 @@ def _merged_across(
             at_right += 1
 
 
-def _trainable(texts: Iterable[str]) -> Iterator[str]:
-    """``texts`` with overlong runs cut, refused when there is nothing or no valid text in them."""
-    seen = False
+def _batches(texts: Iterable[str]) -> Iterator[list[bytes]]:
+    """``texts`` in lists of about ``_BATCH_BYTES``; refused when they are empty or no valid text."""
+    batch: list[bytes] = []
+    size_bytes, seen = 0, False
     for number, text in enumerate(texts):
-        seen = seen or bool(text)
-        refuse_lone_surrogates(text, f"text {number}")
-        yield from _cut_long_runs(text)
-    if not seen:
+        batch.append(utf8_of(text, f"text {number}"))
+        size_bytes += len(batch[-1])
+        if size_bytes >= _BATCH_BYTES:
+            yield batch
+            batch, size_bytes, seen = [], 0, True
+    if not seen and not size_bytes:
         raise TokenizerError(
             "There is no text to train a tokenizer on. Look at the drop waterfall of the documents: "
             "towpath data."
         )
+    yield batch
 
 
-def refuse_lone_surrogates(text: str, where: str) -> None:
-    """Check that ``text`` has a UTF-8 form.
+def utf8_of(text: str, where: str) -> bytes:
+    """``text`` in UTF-8.
 
     Raises:
-        TokenizerError: names ``where``, the position and the surrogate.
+        TokenizerError: it has no UTF-8 form; names ``where``, the position and the surrogate.
     """
     try:
-        text.encode()
+        return text.encode()
     except UnicodeEncodeError as error:
         raise lone_surrogate(error, where) from None
 
@@ -212,12 +230,3 @@ def lone_surrogate(error: UnicodeEncodeError, where: str) -> TokenizerError:
         f"{error.start}; that is half a character and has no UTF-8 form. Decode the input with "
         "errors='replace', or join surrogate pairs first."
     )
-
-
-def _cut_long_runs(text: str) -> Iterator[str]:
-    start = 0
-    for run in _LONG_RUN.finditer(text):
-        for cut in range(run.start(), run.end(), _LONGEST_RUN):
-            yield text[start:cut]
-            start = cut
-    yield text[start:]

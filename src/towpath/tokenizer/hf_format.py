@@ -41,11 +41,15 @@ _MOST_IDS = 1 << 24
 
 @dataclass(frozen=True)
 class Ranks:
-    """What encoding by ranks needs: a token's place in ``tokens`` is its rank; ``ids`` are their ids."""
+    """What encoding by ranks needs: a token's place in ``tokens`` is its rank; ``ids`` are their ids.
+
+    ``merges`` are the pairs of ranks that make the tokens after the 256 bytes.
+    """
 
     pattern: str
     tokens: list[bytes]
     ids: list[int]
+    merges: list[tuple[int, int]]
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,9 @@ def _ranks(content: Mapping[str, Any], merges: list[Merge]) -> Ranks | None:
     vocabulary = content["model"]["vocab"]
     if set(spelled) != set(vocabulary) - {token["content"] for token in added}:
         return None
-    return Ranks(pattern, tokens, [vocabulary[token] for token in spelled])
+    rank_of = {token: rank for rank, token in enumerate(tokens)}
+    pairs = [(rank_of[left], rank_of[right]) for left, right in merges]
+    return Ranks(pattern, tokens, [vocabulary[token] for token in spelled], pairs)
 
 
 def _pattern_of(pre_tokenizer: Mapping[str, Any] | None) -> str | None:

@@ -3,8 +3,8 @@
 Comes in: a tokenizer.json's content, from training, a file or GPT-2's own two files. Goes out:
 ids, text, and a SHA-256 that shards and checkpoints keep, so that nothing is read with another one.
 
-tiktoken encodes, from ranks, wherever it gives the same ids as HF's ``tokenizers`` (see
-``bpe.disagreement``), because it is 5 times as fast; ``tokenizers`` encodes everything else.
+``kernels.encoder`` encodes wherever ranks give the same ids as HF's ``tokenizers`` (see
+``bpe.disagreement``), or tiktoken where nothing is compiled; ``tokenizers`` encodes everything else.
 Text is always just text: the name of a special token in it is encoded like any other characters.
 Only a ``ChatTemplate`` and ``end_of_text`` put special ids into a sequence.
 """
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -24,8 +24,10 @@ import numpy as np
 
 from towpath.core.errors import TokenizerError
 from towpath.core.files import canonical_json, readable_json, write_durably
-from towpath.tokenizer.bpe import PATTERN, lone_surrogate, refuse_lone_surrogates, train_merges
+from towpath.tokenizer.bpe import PATTERN, lone_surrogate, train_merges, utf8_of
 from towpath.tokenizer.hf_format import gpt2_json, read_layout, tokenizer_json, with_special_tokens
+from towpath.tokenizer.kernels.encoder import Encoder
+from towpath.tokenizer.kernels.texts import Texts
 from towpath.tokenizer.streaming import StreamDecoder
 
 if TYPE_CHECKING:
@@ -46,6 +48,8 @@ _GPT2_FILES = (
     ("gpt2_encoder.json", "gpt2_vocab.bpe"),
     ("vocab.json", "merges.txt"),
 )
+
+_GROUP_CHARACTERS = 500_000
 
 _LONG_SPACE_CHARACTERS = 100_000
 # tiktoken's regex engine runs out of stack, and aborts the call, on 1,000,000 whitespace characters
@@ -162,13 +166,23 @@ class Tokenizer:
         Raises:
             TokenizerError: a text holds a lone surrogate; names the text by its place.
         """
-        named = [(text, f"text {place}") for place, text in enumerate(texts)]
+        groups = _groups(texts)
         if threads == 1:
+            encoded = map(self._encode_group, groups)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                encoded = list(pool.map(self._encode_group, groups))
+        return [ids for group in encoded for ids in group]
+
+    def _encode_group(self, named: Sequence[tuple[str, str]]) -> list[NDArray[np.uint32]]:
+        """The ids of texts that have names for errors."""
+        if self._encoder is None:
             return [self._encode(*pair) for pair in named]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda pair: self._encode(*pair), named))
+        ids, ends = self._encoder.encode(Texts.of(utf8_of(*pair) for pair in named))
+        return np.split(ids, ends[:-1])
 
     def _encode(self, text: str, where: str) -> NDArray[np.uint32]:
+        """Without the kernel, or where it would encode differently."""
         if self._ranks is None or (len(text) >= _LONG_SPACE_CHARACTERS and _LONG_SPACE.search(text)):
             return self._encode_by_merges(text, where)
         encoding, id_of_rank = self._ranks
@@ -179,8 +193,14 @@ class Tokenizer:
         return id_of_rank[ranks]
 
     def _encode_by_merges(self, text: str, where: str) -> NDArray[np.uint32]:
-        refuse_lone_surrogates(text, where)
+        utf8_of(text, where)
         return np.array(self._merger.encode(text, add_special_tokens=False).ids, dtype=np.uint32)
+
+    @cached_property
+    def _encoder(self) -> Encoder | None:
+        """The kernel; None when it is not compiled or would encode differently."""
+        ranks = self._layout.ranks
+        return None if ranks is None else Encoder.of(ranks.pattern, ranks.merges, ranks.ids)
 
     @cached_property
     def _ranks(self) -> tuple[tiktoken.Encoding, NDArray[np.uint32]] | None:
@@ -252,6 +272,20 @@ class ByteTokenizer(Tokenizer):
 
     def __init__(self) -> None:
         super().__init__(tokenizer_json([], PATTERN, SPECIAL_TOKENS))
+
+
+def _groups(texts: Sequence[str]) -> Iterator[list[tuple[str, str]]]:
+    """``texts`` with their names for errors, in lists that one thread encodes at a time."""
+    group: list[tuple[str, str]] = []
+    characters = 0
+    for place, text in enumerate(texts):
+        group.append((text, f"text {place}"))
+        characters += len(text)
+        if characters >= _GROUP_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
 
 
 def _gpt2_files(folder: Path) -> tuple[Path, Path] | None:
