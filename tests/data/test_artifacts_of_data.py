@@ -13,8 +13,16 @@ import pyarrow as pa
 import pytest
 
 from towpath.core.artifacts import Artifact, Store
-from towpath.core.errors import DataError
-from towpath.data import DataConfig, Documents, annotating, make_documents, reading, sorting
+from towpath.core.errors import ConfigError, DataError
+from towpath.data import (
+    DataConfig,
+    Documents,
+    NearDuplicatesConfig,
+    annotating,
+    make_documents,
+    reading,
+    sorting,
+)
 from towpath.data.cleaners import Cleaned, CleanerConfig
 from towpath.data.parts import part_paths, read_table
 
@@ -194,6 +202,58 @@ def test_each_step_counts_what_reached_it_and_what_it_took(store: Store, json_li
         ("exact duplicates", 3, 1),
         ("near duplicates", 2, 0),
     ]
+
+
+def test_what_an_earlier_data_set_holds_is_dropped_without_reading_its_text(
+    store: Store, json_lines: WriteLines
+) -> None:
+    long_text = prose(99, 400)
+    earlier_path = json_lines("earlier.jsonl", [{"text": text} for text in (prose(1), prose(2), long_text)])
+    earlier = make_documents(store, files_config(earlier_path, validation_share=0))
+    ids = {item.text: item.id for item in Documents(earlier).iterate("train", "files")}
+    for path in (earlier.path / "train").rglob("*.parquet"):
+        path.unlink()
+    changed = long_text.replace(long_text.split()[200], "changed", 1)
+    records = [{"text": text} for text in (changed, prose(3), prose(1).replace(" ", "  "), prose(3), changed)]
+    config = files_config(json_lines("new.jsonl", records), against=(earlier.id,), validation_share=0)
+    artifact = make_documents(store, config, "new")
+    assert kept(artifact) == [prose(3)]
+    dropped = [
+        row
+        for path in part_paths(artifact.path / "dropped" / "files")
+        for row in read_table(path).to_pylist()
+    ]
+    assert [(row["reason"], row["duplicate_of"]) for row in dropped] == [
+        ("near_duplicate_of_earlier", ids[long_text]),
+        ("exact_duplicate_of_earlier", ids[prose(1)]),
+        ("exact_duplicate", next(Documents(artifact).iterate("train", "files")).id),
+        ("exact_duplicate", ids[long_text]),
+    ]
+    assert earlier.id in artifact.parents
+    with pytest.raises(ConfigError, match=r"near_duplicates\.bands = 14; here it is 7\. Use the same"):
+        make_documents(store, config.model_copy(update={"near_duplicates": NearDuplicatesConfig(bands=7)}))
+
+
+def kept(artifact: Artifact) -> list[str]:
+    return list(Documents(artifact).texts("train"))
+
+
+def test_of_near_duplicates_the_one_with_the_best_value_stays(store: Store, json_lines: WriteLines) -> None:
+    texts = [prose(99, 400)]
+    texts += [f"{texts[0]} And {number} more" + "s" * number for number in (1, 3, 2)]
+    path = json_lines("a.jsonl", [{"text": text} for text in texts])
+    for keep_by, best in (
+        ((), 0),
+        (("characters",), 2),
+        (("-characters",), 0),
+        (("n_edits", "characters"), 2),
+    ):
+        config = files_config(path, filters=[], validation_share=0, keep_by=keep_by)
+        assert kept(make_documents(store, config)) == [texts[best]]
+    with pytest.raises(
+        ConfigError, match=r"data\.keep_by: there is no column 'n_edit'\. Did you mean 'n_edits'\?"
+    ):
+        make_documents(store, files_config(path, filters=[], keep_by=("n_edit",)))
 
 
 def test_the_index_holds_a_row_for_each_document_that_stayed(store: Store, json_lines: WriteLines) -> None:

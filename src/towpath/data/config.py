@@ -47,6 +47,12 @@ class DataConfig(Section):
     """What the training text is made of by category; None takes the sources' weights as they are."""
     bounds: Execution[dict[str, Bound]] = Field(default={})
     """What ``towpath data validate`` asks of the statistics, by path: ``"all.documents" = {min = 1000}``."""
+    keep_by: tuple[str, ...] = ()
+    """Of near duplicates the one with the highest value of the first of these feature columns stays, then
+    of the second ("-n_edits": the lowest), then the one that is read first."""
+    against: tuple[str, ...] = ()
+    """Earlier documents (folder, id or name of the artifact): what repeats one of theirs is dropped. They
+    are compared by their index, their text is not read."""
     validation_share: float = Field(default=0.01, ge=0, lt=1)
     """Share of each source's documents that is held out, by hash of their content; at least one
     document of a source that has two, unless it is 0."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -23,9 +23,10 @@ from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError
 from towpath.data import engine
 from towpath.data.annotating import grouped, signature_length
-from towpath.data.config import DataConfig, NearDuplicatesConfig
+from towpath.data.config import DataConfig
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import near_duplicates
+from towpath.data.hashing import HASH_BYTES
 from towpath.data.parts import read_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
@@ -40,6 +41,9 @@ READING = "reading"
 EMPTY = "empty"
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
+INDEX_FILES = "index/*/part-*.parquet"
+OF_EARLIER = "_of_earlier"
+"""Ending of the reason when it is a document of an earlier artifact that is repeated."""
 _ENOUGH_TO_JUDGE_A_STEP = 1_000
 
 
@@ -67,12 +71,13 @@ class Verdicts:
     rows: dict[str, int]
     """Records of each source."""
     facts: pa.Table
-    """(N,): id, licence, characters, content_hash."""
+    """(N,): id, licence, characters, content_hash, and the columns of ``keep_by``."""
     causes: list[Cause]
     codes: np.ndarray
     """int16, (N,): place in ``causes``; -1 for what stays."""
     first: np.ndarray
-    """int64, (N,): the row that each row repeats, itself if none."""
+    """int64, (N,): the row that each row repeats, itself if none; of E earlier documents the last one is
+    -1 and the first -E."""
 
     def alive(self) -> np.ndarray:
         """Rows that nothing has dropped yet."""
@@ -96,27 +101,33 @@ class Verdicts:
         return steps
 
 
-def decide(sources: Sequence[Annotated], config: DataConfig, work: Path) -> tuple[pa.Table, dict[str, Any]]:
+def decide(
+    sources: Sequence[Annotated], config: DataConfig, earlier: Sequence[Artifact], work: Path
+) -> tuple[pa.Table, dict[str, Any]]:
     """A row for each record of ``sources``, in order: ``split``, ``reason``, ``duplicate_of`` (an id).
 
-    Of equal documents the earliest stays, sources in the order of the run file. Second comes the
-    waterfall. ``work`` is a folder for what is too large to be held.
+    Of equal documents the earliest stays, sources in the order of the run file; what repeats a document
+    of ``earlier`` goes. Second comes the waterfall. ``work`` is a folder for what is too large to be held.
 
     Raises:
         DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.
     """
     found = _by_rules(sources, config)
     _check_shares(found, config.max_drop_share)
-    _drop_exact(found)
+    index = Index(earlier)
+    _drop_exact(found, index)
     _check_shares(found, config.max_drop_share)
     if config.near_duplicates.enabled:
-        _drop_near(found, sources, config.near_duplicates, work)
+        _drop_near(found, sources, config, index, work)
         _check_shares(found, config.max_drop_share)
     if not len(found.alive()):
         raise DataError(_all_dropped(found))
-    found.first = found.first[found.first]  # what repeats a near duplicate repeats what that repeats
+    own = found.first >= 0
+    found.first[own] = found.first[
+        found.first[own]
+    ]  # what repeats a near duplicate repeats what that repeats
     splits = _splits(found, config.validation_share)
-    return _decisions(found, splits), waterfall(found, splits)
+    return _decisions(found, splits, index), waterfall(found, splits)
 
 
 def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
@@ -129,7 +140,7 @@ def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
     for source in sources:
         groups = grouped(parts_of(source.records), config.part_bytes)
         tasks = [(source, group) for group in groups]
-        tables += engine.each(partial(_narrow_rows, filters=config.filters), tasks)
+        tables += engine.each(partial(_narrow_rows, filters=config.filters, keep_by=config.keep_by), tasks)
     table = pa.concat_tables(tables)
     rejected = table["reason"].combine_chunks().dictionary_encode()
     codes = table["rule"].to_numpy() + np.int16(1)  # the rules stand after emptiness
@@ -139,11 +150,13 @@ def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
     codes[of_reading] = rejected.indices.drop_null().to_numpy() + len(causes)
     causes += [Cause(READING, reason) for reason in rejected.dictionary.to_pylist()]
     rows = {source.name: source.records.counts["records"] for source in sources}
-    facts = table.select(["id", "licence", CHARACTERS, CONTENT_HASH])
+    facts = table.drop_columns(["reason", "rule"])
     return Verdicts(rows, facts, causes, codes, np.arange(len(codes)))
 
 
-def _narrow_rows(task: tuple[Annotated, tuple[Part, ...]], filters: Sequence[FilterConfig]) -> pa.Table:
+def _narrow_rows(
+    task: tuple[Annotated, tuple[Part, ...]], filters: Sequence[FilterConfig], keep_by: Sequence[str]
+) -> pa.Table:
     """Narrow columns of some parts, and in ``rule`` the number of the rule that drops a row first, or -1."""
     import pyarrow as pa
 
@@ -159,6 +172,9 @@ def _narrow_rows(task: tuple[Annotated, tuple[Part, ...]], filters: Sequence[Fil
         narrow = own.select(["id", "licence", "reason"])
         for name in (CHARACTERS, CONTENT_HASH):
             narrow = narrow.append_column(name, features[name])
+        for name in keep_by:
+            values = wide[name.removeprefix("-")].cast(pa.float64())
+            narrow = narrow.append_column(f"keep_by {name}", values)
         tables.append(narrow.append_column("rule", pa.array(first_rule(wide, filters))))
     return pa.concat_tables(tables)
 
@@ -174,39 +190,99 @@ def _check_shares(found: Verdicts, max_share: float) -> None:
             )
 
 
-def _drop_exact(found: Verdicts) -> None:
-    rows = found.alive()
-    first = rows[exact_duplicates(found.facts[CONTENT_HASH].combine_chunks().take(rows))]
-    found.first[rows] = first
-    found.drop(rows[first != rows], Cause("exact duplicates", EXACT_DUPLICATE))
+class Index:
+    """What earlier documents left to be compared with: E of them, in a fixed order."""
+
+    def __init__(self, artifacts: Sequence[Artifact]) -> None:
+        self.paths = [path for artifact in artifacts for path in sorted(artifact.path.glob(INDEX_FILES))]
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        """One column of all, (E,)."""
+        import pyarrow as pa
+
+        tables = [read_table(path, [name]) for path in self.paths]
+        kind = pa.string() if name == "id" else pa.binary(HASH_BYTES)
+        return pa.concat_tables(tables)[name] if tables else pa.chunked_array([], kind)
 
 
-def _drop_near(found: Verdicts, sources: Sequence[Annotated], near: NearDuplicatesConfig, work: Path) -> None:
-    rows, signatures = _signatures(found, sources, signature_length(near), work / "signatures.uint32")
-    first = rows[near_duplicates(signatures, near.bands, near.min_similarity)]
-    found.first[rows] = first
-    found.drop(rows[first != rows], Cause("near duplicates", NEAR_DUPLICATE))
+def _drop_exact(found: Verdicts, index: Index) -> None:
+    import pyarrow as pa
+
+    rows, earlier = found.alive(), index.column(CONTENT_HASH)
+    own = found.facts[CONTENT_HASH].combine_chunks().take(rows)
+    hashes = pa.chunked_array([*earlier.chunks, own]).combine_chunks()
+    first = exact_duplicates(hashes)[len(earlier) :]
+    _drop_repeats(found, rows, first - len(earlier), EXACT_DUPLICATE)
 
 
-def _signatures(
-    found: Verdicts, sources: Sequence[Annotated], n_hashes: int, path: Path
-) -> tuple[np.ndarray, np.ndarray]:
-    """Those of rows that are alive and have one: their numbers, (M,), and uint32, (M, n_hashes), mapped."""
-    alive = found.codes < 0
-    rows, start = [], 0
+def _drop_repeats(found: Verdicts, rows: np.ndarray, first: np.ndarray, reason: str) -> None:
+    """``first``: the place in ``rows`` that each of them repeats, negative for earlier documents."""
+    found.first[rows] = np.where(first < 0, first, rows[np.maximum(first, 0)])
+    step = reason.replace("_", " ") + "s"
+    if (first < 0).any():
+        found.drop(rows[first < 0], Cause(f"{step} of earlier", reason + OF_EARLIER))
+    repeats = (first >= 0) & (first != np.arange(len(rows)))
+    found.drop(rows[repeats], Cause(step, reason))
+
+
+def _drop_near(
+    found: Verdicts, sources: Sequence[Annotated], config: DataConfig, index: Index, work: Path
+) -> None:
+    near = config.near_duplicates
+    path, n_hashes = work / "signatures.uint32", signature_length(near)
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("wb") as file:
-        for source in sources:
-            for part in parts_of(source.records):
-                column = read_table(source.features.path / part.name, [SIGNATURE])[SIGNATURE].combine_chunks()
-                known = column.is_valid().to_numpy(zero_copy_only=False) & alive[start : start + part.rows]
-                rows.append(np.flatnonzero(known) + start)
-                file.write(_bytes_of(column, known, n_hashes))
-                start += part.rows
-    numbers = np.concatenate(rows) if rows else np.zeros(0, np.int64)
-    if not len(numbers):
-        return numbers, np.zeros((0, n_hashes), np.uint32)
-    return numbers, np.memmap(path, np.uint32, "r", shape=(len(numbers), n_hashes))
+        n_earlier = _write_earlier(index, n_hashes, file)
+        rows = _write_signatures(found, sources, n_hashes, file)
+    if len(rows):
+        signatures = np.memmap(path, np.uint32, "r", shape=(n_earlier + len(rows), n_hashes))
+        first = near_duplicates(signatures, near.bands, near.min_similarity)
+        first = _preferred(first[n_earlier:] - n_earlier, found, rows)
+        _drop_repeats(found, rows, first, NEAR_DUPLICATE)
+
+
+def _preferred(first: np.ndarray, found: Verdicts, rows: np.ndarray) -> np.ndarray:
+    """``first``, (M,), with the best of each group by ``keep_by`` in the place of its first."""
+    names = [name for name in found.facts.column_names if name.startswith("keep_by ")]
+    if not names:
+        return first
+    keys = [np.arange(len(rows))]
+    for name in reversed(names):
+        values = found.facts[name].combine_chunks().take(rows).fill_null(np.nan).to_numpy()
+        keys.append(values if name.startswith("keep_by -") else -values)  # not a number comes last
+    order = np.lexsort([*keys, first])
+    starts = np.flatnonzero(np.diff(first[order], prepend=np.iinfo(np.int64).min))
+    best = np.repeat(order[starts], np.diff(starts, append=len(order)))
+    preferred = np.empty_like(first)
+    preferred[order] = best
+    return np.where(first < 0, first, preferred)
+
+
+def _write_earlier(index: Index, n_hashes: int, file: BinaryIO) -> int:
+    """The signatures of earlier documents; one that has none gets a row that is like no other."""
+    count = 0
+    for path in index.paths:
+        column = read_table(path, [SIGNATURE])[SIGNATURE].combine_chunks()
+        filled = column.fill_null(bytes(column.type.byte_width))
+        file.write(_bytes_of(filled, np.ones(len(filled), bool), n_hashes))
+        count += len(filled)
+    return count
+
+
+def _write_signatures(
+    found: Verdicts, sources: Sequence[Annotated], n_hashes: int, file: BinaryIO
+) -> np.ndarray:
+    """Those of rows that are alive and have one; returns the rows, (M,)."""
+    alive = found.codes < 0
+    rows, start = [np.zeros(0, np.int64)], 0
+    for source in sources:
+        for part in parts_of(source.records):
+            column = read_table(source.features.path / part.name, [SIGNATURE])[SIGNATURE].combine_chunks()
+            known = column.is_valid().to_numpy(zero_copy_only=False) & alive[start : start + part.rows]
+            rows.append(np.flatnonzero(known) + start)
+            file.write(_bytes_of(column, known, n_hashes))
+            start += part.rows
+    return np.concatenate(rows)
 
 
 def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int) -> bytes:
@@ -245,17 +321,19 @@ def held_out(hashes: np.ndarray, share: float) -> np.ndarray:
     return chosen
 
 
-def _decisions(found: Verdicts, splits: np.ndarray) -> pa.Table:
+def _decisions(found: Verdicts, splits: np.ndarray, index: Index) -> pa.Table:
     import pyarrow as pa
 
-    dropped = found.codes < 0
+    kept = found.codes < 0
+    earlier = index.column("id")
+    ids = pa.chunked_array([*earlier.chunks, *found.facts["id"].chunks], pa.string())
     reasons = pa.array([cause.reason for cause in found.causes], pa.string())
     repeats = found.first != np.arange(len(found.first))
     return pa.table(
         {
             "split": pa.array(SPLITS, pa.string()).take(pa.array(splits)),
-            "reason": reasons.take(pa.array(found.codes, mask=dropped)),
-            "duplicate_of": found.facts["id"].combine_chunks().take(pa.array(found.first, mask=~repeats)),
+            "reason": reasons.take(pa.array(found.codes, mask=kept)),
+            "duplicate_of": ids.take(pa.array(found.first + len(earlier), mask=~repeats)),
         }
     )
 

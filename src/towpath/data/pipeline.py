@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
 from towpath.core.config import identity
@@ -34,6 +35,9 @@ from towpath.data.parts import read_table, write_table
 from towpath.data.reading import make_records, records_meaning
 from towpath.data.rules import check_rules
 from towpath.data.sorting import sort_out
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 KIND = "documents"
 WATERFALL = "waterfall.json"
@@ -50,6 +54,7 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
 
     Raises:
         ConfigError: there are no sources, or a rule can't be evaluated.
+        ArtifactError: ``config.against`` names what is not there.
         DataError: a source can't be read, gives nothing, nothing of all of them stays, or a step takes
             more than ``config.max_drop_share``.
         MissingPackageError: a source or filter needs a package that is not installed.
@@ -64,8 +69,24 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
         meaning = records_meaning(source, config, inputs[source.name])
         records = artifact_id(reading.KIND, meaning, [])
         parents.append(artifact_id(annotating.KIND, plan.meaning(), [records]))
-    write = partial(_write, store=store, config=config, inputs=inputs, plan=plan)
-    return store.make(KIND, name, identity(config), parents, write)
+    earlier = [_comparable(store.open(reference, KIND), config) for reference in config.against]
+    meaning = {**identity(config), "against": [artifact.id for artifact in earlier]}
+    work = Inputs(store, inputs, plan, earlier)
+    write = partial(_write, config=config, given=work)
+    return store.make(KIND, name, meaning, [*parents, *earlier], write)
+
+
+def _comparable(earlier: Artifact, config: DataConfig) -> Artifact:
+    """``earlier``, if its index was made in the way that near duplicates are found now."""
+    theirs, ours = earlier.config["near_duplicates"], identity(config.near_duplicates)
+    asked = ("enabled", "shingle_words", "bands", "hashes_per_band")
+    differ = [name for name in asked if theirs[name] != ours[name]]
+    if ours["enabled"] and differ:
+        raise ConfigError(
+            f"data.against: the index of {earlier.path} was made with near_duplicates.{differ[0]} = "
+            f"{theirs[differ[0]]}; here it is {ours[differ[0]]}. Use the same, or switch near duplicates off."
+        )
+    return earlier
 
 
 def _fingerprints(store: Store, config: DataConfig) -> dict[str, str]:
@@ -76,13 +97,25 @@ def _fingerprints(store: Store, config: DataConfig) -> dict[str, str]:
         digests.save()
 
 
-def _write(draft: Draft, store: Store, config: DataConfig, inputs: Mapping[str, str], plan: Plan) -> None:
+@dataclass(frozen=True)
+class Inputs:
+    """What is needed beside the settings."""
+
+    store: Store
+    fingerprints: Mapping[str, str]
+    """Of each source by name."""
+    plan: Plan
+    earlier: Sequence[Artifact]
+    """Documents that may not be repeated."""
+
+
+def _write(draft: Draft, config: DataConfig, given: Inputs) -> None:
     work = draft.path / _WORK
     if not draft.is_done(_ALL_DONE):
         engine.start(config.engine, config.workers)
-        check_rules(config.filters)
-        sources = _annotated(store, config, inputs, plan)
-        decisions = _decided(draft, sources, config, work)
+        check_rules(config.filters, config.keep_by)
+        sources = _annotated(config, given)
+        decisions = _decided(draft, sources, config, given.earlier)
         sort_out(draft, sources, decisions, config.part_bytes, work)
         draft.mark_done(_ALL_DONE)
     if work.exists():
@@ -90,8 +123,11 @@ def _write(draft: Draft, store: Store, config: DataConfig, inputs: Mapping[str, 
     _describe(draft)
 
 
-def _annotated(store: Store, config: DataConfig, inputs: Mapping[str, str], plan: Plan) -> list[Annotated]:
-    records = [make_records(store, source, config, inputs[source.name]) for source in config.sources]
+def _annotated(config: DataConfig, given: Inputs) -> list[Annotated]:
+    store, plan = given.store, given.plan
+    records = [
+        make_records(store, source, config, given.fingerprints[source.name]) for source in config.sources
+    ]
     if not any(found.counts["records"] for found in records):
         named = ", ".join(f"{source.name!r}" for source in config.sources)
         raise DataError(
@@ -103,11 +139,14 @@ def _annotated(store: Store, config: DataConfig, inputs: Mapping[str, str], plan
     ]
 
 
-def _decided(draft: Draft, sources: list[Annotated], config: DataConfig, work: Path):
+def _decided(
+    draft: Draft, sources: Sequence[Annotated], config: DataConfig, earlier: Sequence[Artifact]
+) -> pa.Table:
+    work = draft.path / _WORK
     path = work / _DECISIONS
     digest = draft.fact_of(_DECISIONS)
     if digest is None or not path.exists() or sha256_of(path) != digest:
-        decisions, counts = decide(sources, config, work)
+        decisions, counts = decide(sources, config, earlier, work)
         write_durably(draft.path / WATERFALL, readable_json(counts))
         draft.mark_done(_DECISIONS, write_table(path, decisions))
     return read_table(path)

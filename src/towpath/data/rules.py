@@ -79,13 +79,19 @@ def columns_of(sets: Sequence[FeatureSet]) -> pa.Schema:
     return pa.schema([*own, *(column for found in sets for column in found.columns())])
 
 
-def check_rules(filters: Sequence[FilterConfig]) -> None:
-    """See that each rule can be evaluated over the columns that there will be.
+def check_rules(filters: Sequence[FilterConfig], keep_by: Sequence[str] = ()) -> None:
+    """See that each rule can be evaluated over the columns that there will be, and ``keep_by`` names some.
 
     Raises:
         ConfigError: names the filter, the expression, what is wrong and the columns.
     """
     schema = columns_of(feature_sets(filters))
+    for name in keep_by:
+        if name.removeprefix("-") not in schema.names:
+            raise ConfigError(
+                f"data.keep_by: there is no column {name!r}.{did_you_mean(name, schema.names)} "
+                f"There are the columns: {', '.join(schema.names)}."
+            )
     for step in steps_of(filters):
         for reason, condition in zip(step.reasons, step.conditions, strict=True):
             try:
