@@ -29,6 +29,7 @@ SOURCES = Catalogue(
         "books": "towpath.data.sources.books:BooksSource",
         "chitchat": "towpath.data.sources.chitchat:ChitchatSource",
         "code_files": "towpath.data.sources.code_files:CodeFilesSource",
+        "common_crawl": "towpath.data.sources.common_crawl:CommonCrawlSource",
         "factbook": "towpath.data.sources.factbook:FactbookSource",
         "files": "towpath.data.sources.files:FilesSource",
         "github": "towpath.data.sources.github:GithubSource",
