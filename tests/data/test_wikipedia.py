@@ -95,7 +95,9 @@ def test_a_cut_or_hostile_dump_is_named(tmp_path: Path) -> None:
         ("unclosed {{ brace and [[ link", "unclosed  brace and  link".replace("  ", " ")),
         ("closed }} only ]] once", "closed only once"),
         ("{{ never closed [[a|b]]", "never closed b"),
-        ("<math>x^2</math> <b>bold</b> __TOC__", "bold"),
+        ("<math>x^2</math> <b>bold</b> __TOC__", "$x^2$ bold"),
+        ("<math>{{a}}_{[[b]]}</math>", "${{a}}_{[[b]]}$"),
+        ("a ("<math>x^2</math> <b>bold</b> __TOC__", "bold"),#99999999999999; &#x;", "a � &#x;"),
     ],
 )
 def test_wikitext_becomes_what_a_reader_sees(wikitext: str, expected: str) -> None:

@@ -1,10 +1,11 @@
 """Wikitext to plain text: what a reader of the article sees, without tables, references and files.
 
 Kept: paragraphs, headings (each on a line of its own, dropped when nothing follows), list items
-with a dash, the words of links. Dropped: templates, tables, files, categories, references,
-comments, markup. Templates are not expanded, so what they would have written
+with a dash, the words of links, formulas as ``$…$``. Dropped: templates, tables, files, categories,
+references, comments, markup. Templates are not expanded, so what they would have written
 ("{{convert|5|km}}") is missing. Each step is one pass whose time is linear in the text, and what
-is opened and never closed is left as text.
+is opened and never closed is left as text. ``kernels/wikitext.cpp`` has the same passes; only ASCII
+carries meaning, so that both see the same.
 """
 
 from __future__ import annotations
@@ -13,47 +14,84 @@ import html
 import re
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
+from string import ascii_lowercase, ascii_uppercase
 
 
 @dataclass(frozen=True)
 class Namespaces:
-    """Names, in lower case, that start links to files and categories."""
+    """Names, A-Z in lower case, that start links to files and categories."""
 
     names: frozenset[str] = frozenset({"file", "image", "category"})
 
     def also(self, name: str) -> Namespaces:
-        """These and ``name``, as the dump's language spells it."""
-        return Namespaces(self.names | {name.lower()})
+        """These and ``name``, as the dump's language spells it, in small and in capital letters too."""
+        return Namespaces(self.names | {_lower(item) for item in (name, name.lower(), name.upper())})
+
+    @cached_property
+    def lines(self) -> bytes:
+        """The names, a line feed behind each."""
+        return "".join(f"{name}\n" for name in sorted(self.names)).encode()
 
 
-def plain_text(wikitext: str, namespaces: Namespaces | None = None) -> str:
+_DEFAULT = Namespaces()
+
+
+def plain_text(wikitext: str, namespaces: Namespaces = _DEFAULT) -> str:
     """The text that a reader of ``wikitext`` sees."""
+    from towpath.data.kernels.wikitext import compiled_text
+
+    text = compiled_text(wikitext, namespaces.lines, _resolved)
+    return reference_plain_text(wikitext, namespaces) if text is None else text
+
+
+def reference_plain_text(wikitext: str, namespaces: Namespaces = _DEFAULT) -> str:
+    """The same in Python."""
     text = _without_tags(_COMMENT.sub("", wikitext))
-    text = _without_brackets(text, namespaces or Namespaces())
+    text = _without_brackets(text, namespaces)
     text = _EXTERNAL_LINK.sub(lambda match: match[1] or "", text)
     text = _MAGIC_WORD.sub("", _TAG.sub("", _EMPHASIS.sub("", text)))
-    text = html.unescape(text).replace("\xa0", " ")
-    return _paragraphs(_ORPHANED_BLANK.sub("", _EMPTY_PARENTHESES.sub("", text)))
+    text = _ORPHANED_BLANK.sub("", _EMPTY_PARENTHESES.sub("", _resolved(text)))
+    return _paragraphs(text).translate(_SHOWN).strip(_SPACE)
 
 
+_SPACE = " \t\n\r\f\v"
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _DROPPED_TAG = re.compile(
-    r"<(/?)(ref|gallery|math|chem|timeline|imagemap|score|graph|templatedata)\b[^<>]*?(/?)>", re.IGNORECASE
+    r"<(/?)(ref|gallery|math|chem|timeline|imagemap|score|graph|templatedata)\b[^<>]*?(/?)>",
+    re.IGNORECASE | re.ASCII,
 )
+_FORMULAS = ("math", "chem")
+_HIDDEN = str.maketrans("{}[]|'<>()_=\n", "\x01\x02\x03\x04\x05\x06\x0e\x0f\x10\x11\x12\x13 ")
+"""Signs of a formula until the end, so that they aren't taken for markup; no XML holds these characters."""
+_SHOWN = {hidden: sign for sign, hidden in _HIDDEN.items() if hidden != ord(" ")}
 _BRACKETS = re.compile(r"\{\{|\}\}|\{\||\|\}|\[\[|\]\]")
 _OPENER = {"}}": "{{", "|}": "{|", "]]": "[["}
 _LANGUAGE_PREFIX = re.compile(r"[a-z]{2,3}(?:-[a-z]+)*")
-_EXTERNAL_LINK = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]]+(?:[ \t]+([^\[\]\n]*))?\]")
+_EXTERNAL_LINK = re.compile(r"\[(?:https?:|ftp:|mailto:)?//[^\s\[\]]+(?:[ \t]+([^\[\]\n]*))?\]", re.ASCII)
 _EMPHASIS = re.compile(r"'{2,5}")
 _TAG = re.compile(r"</?[a-zA-Z][^<>\n]*>")
 _MAGIC_WORD = re.compile(r"__[A-Z]{3,}__")
 _EMPTY_PARENTHESES = re.compile(r" ?\([ ,;:]*\)")
-_ORPHANED_BLANK = re.compile(r"(?<=\S) +(?=[,)])")
+_ORPHANED_BLANK = re.compile(r"(?<=\S) +(?=[,)])", re.ASCII)
 _BLANKS = re.compile(r"[ \t]+")
-_HEADING = re.compile(r"(={1,6})([^=].*?)\1")
+_HEADING = re.compile(r"(={1,6})([^=].*?)\1", re.DOTALL)
 _LIST_MARKERS = ("*", "#", ":", ";")
-_LIST_ITEM = re.compile(r"([*#:;]+) *")
+_LIST_ITEM = re.compile(r"([*#:;]+)")
+_HUGE_REFERENCE = re.compile(r"&#[xX]?[0-9a-fA-F]{9,};?")  # no character has such a number
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def _lower(text: str) -> str:
+    return text.translate(_LOWER)
+
+
+def _resolved(text: str) -> str:
+    """``text`` with characters in the places of their references."""
+    if "&" in text:
+        text = html.unescape(_HUGE_REFERENCE.sub("\ufffd", text))
+    return text.replace("\xa0", " ")
 
 
 def _without_tags(text: str) -> str:
@@ -68,6 +106,8 @@ def _without_tags(text: str) -> str:
             if not closing and not self_closing:
                 open_tag, open_at = tag, match.end()
         elif closing and tag == open_tag:
+            formula = text[open_at : match.start()].strip(_SPACE) if tag in _FORMULAS else ""
+            kept.append(f"${formula.translate(_HIDDEN)}$" if formula else "")
             position, open_tag = match.end(), ""
     kept.append(text[open_at if open_tag else position :])
     return "".join(kept)
@@ -107,10 +147,10 @@ def _without_brackets(text: str, namespaces: Namespaces) -> str:
 def _link_words(inner: str, namespaces: Namespaces) -> str:
     target, _, label = inner.partition("|")
     prefix, colon, _ = target.partition(":")
-    prefix = prefix.strip()
-    if colon and (prefix.lower() in namespaces.names or _LANGUAGE_PREFIX.fullmatch(prefix)):
+    prefix = prefix.strip(_SPACE)
+    if colon and (_lower(prefix) in namespaces.names or _LANGUAGE_PREFIX.fullmatch(prefix)):
         return ""
-    return label.rpartition("|")[2] or target.strip().lstrip(":").replace("_", " ")
+    return label.rpartition("|")[2] or target.strip(_SPACE).lstrip(":").replace("_", " ")
 
 
 def _paragraphs(text: str) -> str:
@@ -118,14 +158,17 @@ def _paragraphs(text: str) -> str:
     kept: list[str] = []
     headings: list[tuple[int, str]] = []  # those that nothing has followed yet, with their levels
     gap = False
-    for raw in text.splitlines():
-        line = _BLANKS.sub(" ", raw).strip()
+    for raw in text.split("\n"):
+        line = _BLANKS.sub(" ", raw).strip(_SPACE)
         heading = _HEADING.fullmatch(line)
         if heading:
             level = len(heading[1])
-            headings = [item for item in headings if item[0] < level] + [(level, heading[2].strip())]
+            headings = [item for item in headings if item[0] < level] + [(level, heading[2].strip(_SPACE))]
             continue
-        line = _LIST_ITEM.sub(_dash, line, count=1).rstrip() if line.startswith(_LIST_MARKERS) else line
+        if line.startswith(_LIST_MARKERS):
+            markers = _LIST_ITEM.match(line)[0]  # type: ignore[index]
+            words = line[len(markers) :].strip(_SPACE)
+            line = ("- " if markers[-1] in "*#" and words else "") + words
         if line in ("", "-"):
             gap = True
             continue
@@ -133,8 +176,4 @@ def _paragraphs(text: str) -> str:
             kept += ["", title]
         kept += ["", line] if gap or headings else [line]
         gap, headings = False, []
-    return "\n".join(kept).strip()
-
-
-def _dash(marker: re.Match[str]) -> str:
-    return "- " if marker[1][-1] in "*#" else ""
+    return "\n".join(kept)
