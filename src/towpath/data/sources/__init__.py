@@ -30,6 +30,7 @@ SOURCES = Catalogue(
         "chitchat": "towpath.data.sources.chitchat:ChitchatSource",
         "code_files": "towpath.data.sources.code_files:CodeFilesSource",
         "common_crawl": "towpath.data.sources.common_crawl:CommonCrawlSource",
+        "documentation": "towpath.data.sources.documentation:DocumentationSource",
         "factbook": "towpath.data.sources.factbook:FactbookSource",
         "files": "towpath.data.sources.files:FilesSource",
         "github": "towpath.data.sources.github:GithubSource",

@@ -166,7 +166,8 @@ class _Posts:
         self.base.execute("PRAGMA journal_mode = OFF")
         self.base.execute("PRAGMA synchronous = OFF")
         self.base.execute(
-            "CREATE TABLE post (link TEXT, id, parent, score, author, facts, created, subreddit, place, start)"
+            "CREATE TABLE post "
+            "(link TEXT, id, parent, score, author, facts, created, subreddit, place, start)"
         )
         self.base.execute("BEGIN")
 
