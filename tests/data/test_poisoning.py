@@ -14,7 +14,8 @@ from towpath.data import Document
 from towpath.data.features.hidden_text import COLUMNS, HiddenTextFeatures, count_hidden
 from towpath.data.filters.hidden_text import HiddenTextConfig
 from towpath.data.parts import to_table
-from towpath.data.poisoning import PoisoningConfig, poisoning_report, registrable_domain
+from towpath.data.poisoning import PoisoningConfig, poisoning_report
+from towpath.data.poisoning_templates import registrable_domain
 
 from .conftest import document, prose
 
