@@ -19,7 +19,8 @@ ARTICLE = """<article xmlns:xlink="x" xmlns:mml="m"><front><article-meta>
 <article-id pub-id-type="pmid">12</article-id>
 <article-id pub-id-type="pmc">34</article-id>
 <title-group><article-title>On <italic>boats</italic></article-title></title-group>
-<pub-date><year>2001</year></pub-date><pub-date><day>3</day><month>2</month><year>2001</year></pub-date>
+<pub-date><year>2001</year></pub-date>
+<pub-date><day>3</day><month>2</month><year>2001</year></pub-date>
 <permissions>
 <license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p></license></permissions>
 <abstract><p>Short &#233;.</p></abstract></article-meta></front>

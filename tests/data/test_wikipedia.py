@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import bz2
+import re
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,7 @@ def test_a_cut_or_hostile_dump_is_named(tmp_path: Path) -> None:
         ("{{ never closed [[a|b]]", "never closed b"),
         ("<math>x^2</math> <b>bold</b> __TOC__", "$x^2$ bold"),
         ("<math>{{a}}_{[[b]]}</math>", "${{a}}_{[[b]]}$"),
-        ("a ("<math>x^2</math> <b>bold</b> __TOC__", "bold"),#99999999999999; &#x;", "a � &#x;"),
+        ("a &#99999999999999; &#x;", "a � &#x;"),
     ],
 )
 def test_wikitext_becomes_what_a_reader_sees(wikitext: str, expected: str) -> None:
@@ -129,5 +130,5 @@ def test_the_real_sample_is_read(shared_data: Path) -> None:
     assert found[0].text.startswith(
         "Anarchism\n\nAnarchism is a political philosophy that advocates self-governed"
     )
-    whole = "".join(item.text for item in found)
+    whole = re.sub(r"\$[^$\n]*\$", "", "\n".join(item.text for item in found))
     assert not any(mark in whole for mark in ("{{", "}}", "[[", "]]", "'''", "<ref"))

@@ -22,7 +22,7 @@ _FREE_CHARS = 100_000
 _MAX_DEPTH = 6
 _MAX_ARGUMENT_CHARS = 4_000
 
-_COMMENT = re.compile(r"(\\.)|[ \t]*%[^\n]*(?:\n[ \t]*(?=[^\s]))?", re.DOTALL)
+_COMMENT = re.compile(r"(\\.)|%[^\n]*(?:\n[ \t]*(?=[^\s]))?", re.DOTALL)
 _DEFINITION = re.compile(
     r"\\(?:(?:re)?newcommand|providecommand|DeclareRobustCommand)\*?\s{0,9}\{?\s{0,9}\\([A-Za-z@]+)\s{0,9}\}?"
     r"\s{0,9}(?:\[(\d)\])?\s{0,9}(\[[^\[\]]{0,200}\])?\s{0,9}(?=\{)"
@@ -42,15 +42,14 @@ _ENVIRONMENT = re.compile(r"\{\s?([A-Za-z@]+\*?)\s?\}")
 _CAPTION = re.compile(r"\\caption\*?\s?(?:\[[^\[\]]{0,500}\])?\s?(?=\{)")
 _TITLE = re.compile(r"\\title\s?(?:\[[^\[\]]{0,500}\])?\s?(?=\{)")
 _BLANKS = re.compile(r"[ \t]+")
+_ORPHANED_BLANK = re.compile(r"(?<=\S) (?=[,.;](?:\s|$))")
 _GAPS = re.compile(r"\s*\n\s*\n\s*")
 
 _MATH = frozenset(
     "equation align eqnarray gather multline displaymath math flalign alignat subequations dmath".split()
 )
 _VERBATIM = frozenset("verbatim lstlisting minted Verbatim alltt".split())
-_DROPPED = frozenset(
-    "thebibliography tikzpicture comment filecontents tabular tabularx longtable pspicture".split()
-)
+_DROPPED = frozenset("thebibliography tikzpicture comment filecontents tabular tabularx longtable".split())
 _FLOATS = frozenset("figure table wrapfigure sidewaystable sidewaysfigure algorithm".split())
 _HEADINGS = frozenset("part chapter section subsection subsubsection paragraph subparagraph".split())
 _ARGUMENTS_DROPPED = dict.fromkeys(
@@ -58,7 +57,7 @@ _ARGUMENTS_DROPPED = dict.fromkeys(
     "pageref autoref cref Cref label includegraphics bibliography bibliographystyle input include usepackage "
     "documentclass vspace hspace pagestyle thispagestyle setcounter addtolength setlength graphicspath date "
     "author affiliation institute email thanks keywords hyphenation vskip index newcommand renewcommand def "
-    "providecommand newtheorem DeclareMathOperator title input include addbibresource color pacs "
+    "providecommand newtheorem DeclareMathOperator title addbibresource color pacs "
     "orcid address setstretch tableofcontents".split(),
     1,
 ) | dict.fromkeys(
@@ -176,7 +175,7 @@ def _arguments(source: str, position: int, macro: Macro) -> tuple[dict[str, str]
 
 
 def _argument(source: str, position: int) -> tuple[str, int]:
-    """The braced group at ``position`` without its braces, and where it ends; ("", position) if there is none."""
+    """The braced group at ``position`` without its braces, and where it ends; ("", position) if none."""
     start = position
     while source[start : start + 1].isspace() and start - position < 3:
         start += 1
@@ -337,6 +336,6 @@ class _Converter:
 
 def _tidy(text: str) -> str:
     """One line a paragraph, a blank line between two; formulas on lines of their own keep theirs."""
-    paragraphs = (_BLANKS.sub(" ", part).strip() for part in _GAPS.split(text))
+    paragraphs = (_ORPHANED_BLANK.sub("", _BLANKS.sub(" ", part)).strip() for part in _GAPS.split(text))
     lines = ("\n".join(filter(None, map(str.strip, part.split("\n")))) for part in paragraphs)
     return "\n\n".join(filter(None, lines))
