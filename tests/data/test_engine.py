@@ -7,8 +7,11 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from towpath.core.errors import ConfigError, DataError, MissingPackageError
 from towpath.data import engine, workers
@@ -85,6 +88,18 @@ def test_an_expression_that_cannot_be_evaluated_is_refused(sql: str) -> None:
     with pytest.raises(engine.BadExpressionError):
         engine.check(schema, sql)
     engine.check(schema, "size BETWEEN 1 AND 3 OR (word IS NULL AND NOT word IN ('a', 'b'))")
+
+
+@given(st.lists(st.integers(0, 4), max_size=12))
+def test_groups_are_those_with_more_than_one_member(keys: list[int]) -> None:
+    found = sorted(rows.tolist() for rows in engine.groups(np.array(keys, np.uint64)))
+    rows = {key: [row for row, other in enumerate(keys) if other == key] for key in keys}
+    assert found == sorted(members for members in rows.values() if len(members) > 1)
+
+
+def test_daft_finds_the_same_groups() -> None:
+    keys = np.array([5, 6, 5, 7, 6, 5], np.uint64)
+    assert sorted(rows.tolist() for rows in engine._groups_by_daft(keys)) == [[0, 2, 5], [1, 4]]
 
 
 def refuse(number: int) -> int:

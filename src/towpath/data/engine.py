@@ -178,6 +178,36 @@ def _last_line(error: Exception) -> str:
     return lines[-1].removeprefix("REASON: ").rstrip(".") if lines else type(error).__name__
 
 
+def groups(keys: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows that have a key in common, ascending, where there is more than one; the groups in no order.
+
+    Here they are sorted; on Ray it is a group-by of Daft.
+    """
+    import numpy as np
+
+    if _on_ray():
+        yield from _groups_by_daft(keys)
+        return
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if len(keys) else order
+    ends = np.append(starts[1:], len(keys))
+    for start, end in zip(starts[ends - starts > 1], ends[ends - starts > 1], strict=True):
+        yield order[start:end]
+
+
+def _groups_by_daft(keys: np.ndarray) -> Iterator[np.ndarray]:
+    import numpy as np
+    import pyarrow as pa
+
+    daft = _imported()
+    col = daft.col
+    rows: daft.DataFrame = daft.from_arrow(pa.table({"key": keys, "row": np.arange(len(keys))}))
+    counted = rows.groupby("key").agg(col("row").list_agg(), col("row").count().alias("n"))
+    for members in counted.where(col("n") > 1).select("row").to_arrow()["row"]:
+        yield np.sort(members.values.to_numpy())
+
+
 def minhash(words: pa.Array, n_hashes: int, shingle_words: int) -> pa.Array:
     """A list of ``n_hashes`` uint32 for each of ``words``, which single spaces part; null stays null."""
     import pyarrow as pa
@@ -208,25 +238,3 @@ def _imported() -> Any:
     import daft
 
     return daft
-
-
-def from_table(table: pa.Table) -> Frame:
-    """The rows of a table in memory."""
-    return Frame((_imported() if _on_ray() else _native()).from_arrow(table))
-
-
-@dataclass(frozen=True)
-class Frame:
-    """Rows that the engine holds; nothing is computed before ``to_table``."""
-
-    rows: daft.DataFrame
-
-    def groups(self, key: str, member: str) -> Frame:
-        """One row for each value of ``key`` that more than one row has: the list ``member`` of theirs."""
-        col = _imported().col
-        counted = self.rows.groupby(key).agg(col(member).list_agg(), col(member).count().alias("_n"))
-        return Frame(counted.where(col("_n") > 1).select(member))
-
-    def to_table(self) -> pa.Table:
-        """Compute the rows."""
-        return self.rows.to_arrow()

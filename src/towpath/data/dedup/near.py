@@ -14,11 +14,14 @@ import numpy as np
 
 from towpath.data import engine
 
+_ROWS_AT_A_TIME = 1 << 16
 _SEED = 20_231  # of the constants that mix a band into one key
 
 
 def near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -> np.ndarray:
     """For each row the first one of its group of near duplicates, itself if it is the first.
+
+    One band is in memory at a time, 16 bytes a row; ``signatures`` may be a file that is mapped.
 
     Args:
         signatures: uint32, (N, B * H).
@@ -29,21 +32,20 @@ def near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -
         int64, (N,).
     """
     groups = Groups(len(signatures))
-    if len(signatures):
-        for members in candidates(signatures, bands):
-            join_alike(np.sort(members), signatures, min_similarity, groups)
+    for band in range(bands):
+        for members in engine.groups(_keys_of_band(signatures, band, bands)):
+            if not groups.are_one(members):
+                join_alike(members, signatures, min_similarity, groups)
     return groups.first()
 
 
-def candidates(signatures: np.ndarray, bands: int) -> list[np.ndarray]:
-    """Rows that have all hashes of one band in common, in no order."""
-    import pyarrow as pa
-
-    keys = band_keys(signatures, bands)  # (N, B)
-    rows = np.repeat(np.arange(len(signatures)), bands)
-    table = pa.table({"band": keys.ravel(), "row": rows})
-    found = engine.from_table(table).groups("band", "row").to_table()["row"]
-    return [members.values.to_numpy() for members in found]
+def _keys_of_band(signatures: np.ndarray, band: int, bands: int) -> np.ndarray:
+    """One uint64 a row, (N,), equal where the band is."""
+    width = signatures.shape[1] // bands
+    columns = slice(band * width, (band + 1) * width)
+    starts = range(0, len(signatures), _ROWS_AT_A_TIME)
+    blocks = [band_keys(signatures[start : start + _ROWS_AT_A_TIME, columns], 1)[:, 0] for start in starts]
+    return np.concatenate([np.zeros(0, np.uint64), *blocks])
 
 
 def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
@@ -78,6 +80,11 @@ class Groups:
         """Make one set of two."""
         low, high = sorted((self._find(left), self._find(right)))
         self._parent[high] = low
+
+    def are_one(self, members: np.ndarray) -> bool:
+        """Whether all of ``members`` are in one set."""
+        root = self._find(int(members[0]))
+        return all(self._find(int(member)) == root for member in members[1:])
 
     def first(self) -> np.ndarray:
         """The first row of each row's set."""
