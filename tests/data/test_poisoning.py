@@ -26,12 +26,12 @@ SMALL = PoisoningConfig(sketch_bits=20)
 def real_documents(shared_data: Path) -> list[Document]:
     """Web pages, letters and mails, children's stories, each with a domain of its own."""
     with gzip.open(shared_data / "pretrain/mixed/masc.jsonl.gz", "rt", encoding="utf-8") as file:
-        texts = [("masc", json.loads(line)["text"]) for line in file][:100]
+        texts = [("masc", json.loads(line)["text"]) for line in file][:60]
     for name, path in (("web", "web/c4.jsonl"), ("stories", "stories/storybooks.jsonl")):
-        lines = (shared_data / "pretrain" / path).read_text("utf-8").splitlines()[:120]
+        lines = (shared_data / "pretrain" / path).read_text("utf-8").splitlines()[:70]
         texts += [(name, json.loads(line)["text"]) for line in lines]
     return [
-        document(text[:1_500], id=f"{number:032x}", source=name, url=f"https://site{number}.org/page")
+        document(text[:1_200], id=f"{number:032x}", source=name, url=f"https://site{number}.org/page")
         for number, (name, text) in enumerate(texts)
     ]
 
@@ -100,7 +100,7 @@ def test_a_template_over_many_domains_is_found_and_one_over_few_is_not(
 
 def test_the_same_documents_give_the_same_report(real_documents: list[Document]) -> None:
     config = PoisoningConfig(min_documents=2, max_likeness=9.0, sketch_bits=20)
-    some = real_documents[:60]
+    some = real_documents[:30]
     assert poisoning_report(some, config) == poisoning_report(iter(some), config)
 
 
