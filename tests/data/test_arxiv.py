@@ -61,7 +61,8 @@ def test_a_paper_of_many_files_becomes_what_a_reader_sees(tmp_path: Path) -> Non
         "Methods",
         "We rowed a small boat of wood and a big boat of iron at $v_{2} = 5\\%$, 5% faster (Not always.).",
         "Results",
-        "Café naïve:\n\\begin{equation} a = b \\end{equation}\n“Done” — yes.",
+        "Café naïve:",
+        "\\begin{equation} a = b \\end{equation}\n“Done” — yes.",
         "A boat.",
     ]
     assert (found.url, found.date) == ("https://arxiv.org/abs/2101.00001", "2021-01")

@@ -48,10 +48,10 @@ def test_a_real_paper_is_near_what_grobid_reads(shared_data: Path) -> None:
     file = pypdfium2.PdfDocument(path)
     raw = "\n".join(file[number].get_textpage().get_text_bounded() for number in range(len(file)))
     file.close()
-    # Measured: 0.8825, and 0.8820 for the text as PDFium gives it, whose cut words are whole already.
-    assert token_f1(found.text, gold) > max(0.88, token_f1(raw, gold))
+    # Measured: 0.903, and 0.882 for the text as PDFium gives it.
+    assert token_f1(found.text, gold) > 0.90 > token_f1(raw, gold) + 0.01
     assert found.meta["n_pages"] == 13
-    assert "Representation learning is a critical ingredient for natural" in " ".join(found.text.split())
+    assert "learn powerful textual representations, but these models are targeted" in found.text
     assert "\ufffe" not in found.text
 
 

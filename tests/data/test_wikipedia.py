@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from towpath.core.errors import DataError
-from towpath.data.document import Document
+from towpath.data.document import Document, Rejected
 from towpath.data.sources.wikipedia import WikipediaSource
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
@@ -30,7 +30,7 @@ def dump(*pages: str) -> str:
 
 
 def read(path: Path) -> list[Document]:
-    return list(WikipediaSource(path=str(path)).documents())
+    return [item for item in WikipediaSource(path=str(path)).documents() if isinstance(item, Document)]
 
 
 def test_articles_are_read_and_redirects_and_talk_left_out(tmp_path: Path) -> None:
@@ -62,6 +62,15 @@ def test_a_multistream_dump_reads_like_one_stream(tmp_path: Path) -> None:
     one, many = read(tmp_path / "one.xml.bz2"), read(tmp_path / "many.xml.bz2")
     assert [item.text for item in one] == [item.text for item in many]
     assert len(one) == 20
+
+
+def test_a_dump_cut_short_gives_its_articles_and_says_so(tmp_path: Path) -> None:
+    raw = dump(page("A", "first"), page("B", "second"))
+    (tmp_path / "cut.xml").write_text(raw[:-60])
+    first, cut = WikipediaSource(path=str(tmp_path)).documents()
+    assert isinstance(first, Document)
+    assert isinstance(cut, Rejected)
+    assert (first.text, cut.reason) == ("A\n\nfirst", "truncated_file")
 
 
 def test_a_cut_or_hostile_dump_is_named(tmp_path: Path) -> None:

@@ -32,7 +32,8 @@ _DEFINITION = re.compile(
 _COMMAND = re.compile(r"\\([A-Za-z@]+)\*?")
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
 _TOKEN = re.compile(
-    r"\\(?P<command>[A-Za-z@]+)\*?[ \t]*|\\(?P<escaped>.)|(?P<math>\$\$?)|(?P<brace>[{}])|(?P<text>~|---?|``|'')",
+    r"\\(?P<command>[A-Za-z@]+)\*?[ \t]*|\\(?P<escaped>.)"
+    r"|(?P<math>\$\$?)|(?P<brace>[{}])|(?P<text>~|---?|``|'')",
     re.DOTALL,
 )
 _INLINE = re.compile(r"\$(?:[^$\\]|\\.)*\$", re.DOTALL)
@@ -52,33 +53,27 @@ _VERBATIM = frozenset("verbatim lstlisting minted Verbatim alltt".split())
 _DROPPED = frozenset("thebibliography tikzpicture comment filecontents tabular tabularx longtable".split())
 _FLOATS = frozenset("figure table wrapfigure sidewaystable sidewaysfigure algorithm".split())
 _HEADINGS = frozenset("part chapter section subsection subsubsection paragraph subparagraph".split())
-_ARGUMENTS_DROPPED = dict.fromkeys(
-    "cite citep citet citealp citealt citeauthor citeyear citeyearpar parencite textcite autocite nocite ref eqref "
-    "pageref autoref cref Cref label includegraphics bibliography bibliographystyle input include usepackage "
-    "documentclass vspace hspace pagestyle thispagestyle setcounter addtolength setlength graphicspath date "
-    "author affiliation institute email thanks keywords hyphenation vskip index newcommand renewcommand def "
-    "providecommand newtheorem DeclareMathOperator title addbibresource color pacs "
-    "orcid address setstretch tableofcontents".split(),
-    1,
-) | dict.fromkeys(
-    "resizebox setlength addtolength setcounter textcolor colorbox raisebox newtheorem".split(), 2
+_ONE_DROPPED = (
+    "cite citep citet citealp citealt citeauthor citeyear citeyearpar parencite textcite autocite nocite ref "
+    "eqref pageref autoref cref Cref label includegraphics bibliography bibliographystyle input include "
+    "usepackage documentclass vspace hspace pagestyle thispagestyle graphicspath date author affiliation "
+    "institute email thanks keywords hyphenation vskip index title addbibresource color pacs orcid address "
+    "setstretch textcolor colorbox raisebox href renewcommand newcommand providecommand def"
 )
-_ARGUMENTS_DROPPED |= {
-    "textcolor": 1,
-    "colorbox": 1,
-    "raisebox": 1,
-    "resizebox": 2,
-    "href": 1,
-    "multicolumn": 2,
-}
+_TWO_DROPPED = "resizebox setlength addtolength setcounter newtheorem multicolumn"
+_ARGUMENTS_DROPPED = dict.fromkeys(_ONE_DROPPED.split(), 1) | dict.fromkeys(_TWO_DROPPED.split(), 2)
 _SYMBOLS = {
-    "ldots": "…", "dots": "…", "textellipsis": "…", "LaTeX": "LaTeX", "TeX": "TeX", "ss": "ß", "ae": "æ", "AE": "Æ",
-    "oe": "œ", "OE": "Œ", "o": "ø", "O": "Ø", "l": "ł", "L": "Ł", "aa": "å", "AA": "Å", "i": "ı", "j": "ȷ", "S": "§",
-    "textbackslash": "\\", "textasciitilde": "~", "textendash": "–", "textemdash": "—", "quad": " ", "qquad": " ",
-    "par": "\n\n", "newline": "\n", "linebreak": "\n", "item": "\n- ", "copyright": "©", "pounds": "£",
-    "textquoteleft": "‘", "textquoteright": "’", "textquotedblleft": "“", "textquotedblright": "”", "textbar": "|",
-    "textless": "<", "textgreater": ">", "textregistered": "®", "texttrademark": "™", "textdegree": "°",
-    "textunderscore": "_",
+    "ldots": "…", "dots": "…", "textellipsis": "…", "LaTeX": "LaTeX",
+    "TeX": "TeX", "ss": "ß", "ae": "æ", "AE": "Æ",
+    "oe": "œ", "OE": "Œ", "o": "ø", "O": "Ø",
+    "l": "ł", "L": "Ł", "aa": "å", "AA": "Å",
+    "i": "ı", "j": "ȷ", "S": "§", "textbackslash": "\\",
+    "textasciitilde": "~", "textendash": "–", "textemdash": "—", "quad": " ",
+    "qquad": " ", "par": "\n\n", "newline": "\n", "linebreak": "\n",
+    "item": "\n- ", "copyright": "©", "pounds": "£", "textquoteleft": "‘",
+    "textquoteright": "’", "textquotedblleft": "“", "textquotedblright": "”", "textbar": "|",
+    "textless": "<", "textgreater": ">", "textregistered": "®", "texttrademark": "™",
+    "textdegree": "°", "textunderscore": "_",
 }  # fmt: skip
 _ACCENTS = {
     "'": "\u0301", "`": "\u0300", "^": "\u0302", '"': "\u0308", "~": "\u0303", "=": "\u0304", ".": "\u0307",

@@ -19,7 +19,7 @@ from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.page_lines import joined_pages
 
-_LINE_HYPHEN = "\ufffe"  # what PDFium writes for a hyphen at a line's end
+_LINE_HYPHENS = ("\x02", "\ufffe")  # what PDFium writes for a hyphen and the line end behind it
 _ENCRYPTED = 4  # FPDF_ERR_PASSWORD
 _MAX_META_CHARS = 500
 
@@ -90,4 +90,6 @@ class PdfSource(FileSource):
         finally:
             text_page.close()
             page.close()
-        return text.replace(_LINE_HYPHEN, "-").replace("\r\n", "\n").replace("\0", "")
+        for hyphen in _LINE_HYPHENS:
+            text = text.replace(hyphen, "-\n")
+        return text.replace("\r\n", "\n").replace("\0", "")

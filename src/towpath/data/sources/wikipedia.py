@@ -17,7 +17,7 @@ from urllib.parse import quote
 from xml.parsers import expat
 
 from towpath.core.errors import DataError
-from towpath.data.document import Document
+from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.streams import opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
@@ -38,9 +38,22 @@ class WikipediaSource(FileSource):
     licence: str = "CC-BY-SA-4.0"
     """SPDX identifier of the texts' licence."""
 
-    def read_file(self, path: Path, place: str) -> Iterator[Document]:
-        """Every article, in the dump's order."""
-        for page in read_pages(path):
+    def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
+        """Every article, in the dump's order; then a rejected one where a dump is cut short."""
+        page = None
+        pages = read_pages(path)
+        while True:
+            try:
+                page = next(pages)
+            except StopIteration:
+                return
+            except DataError:
+                if page is None:
+                    raise
+                yield Rejected(
+                    self.document("", path=place, byte_offset=page.byte_offset + 1), "truncated_file"
+                )
+                return
             text = f"{page.title}\n\n{plain_text(page.wikitext, page.namespaces)}"
             url = page.site + quote(page.title.replace(" ", "_"), safe="/:@!$&'()*,;=~-._")
             yield self.document(text, path=place, url=url, byte_offset=page.byte_offset, date=page.timestamp)
