@@ -14,6 +14,8 @@ from functools import cache
 
 from towpath.data.kernels.text_classes import UNITS, characters, english_exceptions
 
+_LONGEST_EXCEPTION = 32
+_SUFFIX_SIGHT = 16
 _HOST = "A-Za-z0-9\u00a1-\uffff"
 
 
@@ -23,33 +25,42 @@ def split_words(text: str) -> list[str]:
 
 
 def _split(chunk: str) -> Iterator[str]:
-    exceptions = english_exceptions()
+    low, high = 0, len(chunk)
     ends: list[str] = []
-    while chunk and chunk not in exceptions:
-        prefix, suffix = _affixes(chunk)
-        if not prefix and not suffix:
+    while low < high and not _exception(chunk, low, high):
+        prefix = _prefix().match(chunk, low, high)
+        after = prefix.end() if prefix else low
+        before = high - _suffix_chars(chunk, after, high)
+        if after == low and before == high:
             break
-        without_prefix, without_suffix = chunk[prefix:], chunk[: len(chunk) - suffix]
-        if prefix and without_prefix in exceptions:
-            suffix = 0
-        elif suffix and without_suffix in exceptions:
-            prefix = 0
-        if prefix:
-            yield chunk[:prefix]
-        if suffix:
-            ends.append(chunk[len(chunk) - suffix :])
-        chunk = chunk[prefix : len(chunk) - suffix]
-    if chunk:
-        yield from exceptions.get(chunk) or _at_infixes(chunk)
+        if low < after < high and _exception(chunk, after, high):
+            before = high
+        elif low < before < high and _exception(chunk, low, before):
+            after = low
+        if after > low:
+            yield chunk[low:after]
+        if before < high:
+            ends.append(chunk[before:high])
+        low, high = after, before
+    if low < high:
+        yield from _exception(chunk, low, high) or _at_infixes(chunk[low:high])
     yield from reversed(ends)
 
 
-def _affixes(chunk: str) -> tuple[int, int]:
-    """Characters of the prefix of ``chunk``, and of the suffix of what is left."""
-    prefix = _prefix().match(chunk)
-    n_prefix = prefix.end() if prefix else 0
-    suffix = _suffix().search(chunk[n_prefix:])
-    return n_prefix, len(chunk) - n_prefix - suffix.start() if suffix else 0
+def _exception(chunk: str, low: int, high: int) -> tuple[str, ...] | None:
+    return english_exceptions().get(chunk[low:high]) if high - low <= _LONGEST_EXCEPTION else None
+
+
+def _suffix_chars(chunk: str, low: int, high: int) -> int:
+    """Characters of the suffix of ``chunk[low:high]``; only a run of dots is longer than four."""
+    start = max(low, high - _SUFFIX_SIGHT)
+    suffix = _suffix().search(chunk[start:high])
+    if suffix is None:
+        return 0
+    size = high - start - suffix.start()
+    while size > 1 and size < high - low and chunk[high - size - 1 : high - size + 1] == "..":
+        size += 1
+    return size
 
 
 def _at_infixes(chunk: str) -> Iterator[str]:
