@@ -24,7 +24,8 @@ PAPER = r"""\documentclass{article} % comment
 \title{On \emph{Boats}}
 \begin{document}
 \maketitle
-\section{Methods} We rowed a \boat{wood} and a \boat[big]{iron} at $\speed{2} = 5\%$~\cite{x}, 5\% % not this
+\section{Methods} We rowed a \boat{wood} and a \boat[big]{iron}
+at $\speed{2} = 5\%$~\cite{x}, 5\% % not this
 faster\footnote{Not always.}.
 \input{results}
 \begin{figure}\includegraphics{a.png}\caption{A \textbf{boat}.}\label{f}\end{figure}
@@ -104,8 +105,8 @@ def test_a_real_paper_has_the_words_that_pylatexenc_finds(shared_data: Path) -> 
     our_seconds = time.process_time() - started
     ours, wanted = (Counter(re.findall(r"\w+", text.lower())) for text in (found.text, theirs))
     shared = (ours & wanted).total()
-    # Measured: 0.967 and 0.872. The rest of theirs: marks of citations ("<cit.>"), cells of tables; the rest of
-    # ours: macros that they don't expand. Speed: 25 to 27 times theirs.
+    # Measured: 0.967 and 0.872. The rest of theirs: marks of citations ("<cit.>"), cells of tables; the rest
+    # of ours: macros that they don't expand. Speed: 25 to 27 times theirs.
     assert shared / ours.total() > 0.96
     assert shared / wanted.total() > 0.86
     assert our_seconds < peer_seconds / 10

@@ -22,7 +22,8 @@ ARTICLE = """<article xmlns:xlink="x" xmlns:mml="m"><front><article-meta>
 <pub-date><year>2001</year></pub-date>
 <pub-date><day>3</day><month>2</month><year>2001</year></pub-date>
 <permissions>
-<license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p></license></permissions>
+<license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p>
+</license></permissions>
 <abstract><p>Short &#233;.</p></abstract></article-meta></front>
 <body><sec><title>Methods</title><p>We rowed [<xref ref-type="bibr">1</xref>, <xref ref-type="bibr">2</xref>] at
 <inline-formula><alternatives><tex-math>\\begin{document}$v^2$\\end{document}</tex-math><mml:math>v2</mml:math>
