@@ -39,6 +39,7 @@ SOURCES = Catalogue(
         "human_eval": "towpath.data.sources.human_eval:HumanEvalSource",
         "irc": "towpath.data.sources.irc:IrcSource",
         "literature": "towpath.data.sources.literature:LiteratureSource",
+        "mailing_list": "towpath.data.sources.forum:MailingListSource",
         "openwebtext2": "towpath.data.sources.pile:OpenWebText2Source",
         "pdf": "towpath.data.sources.pdf:PdfSource",
         "pile": "towpath.data.sources.pile:PileSource",

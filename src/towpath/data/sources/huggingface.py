@@ -110,8 +110,8 @@ class HuggingfaceSource(Source):
         except Exception as error:  # the package raises some twenty kinds, of six other packages
             raise DataError(
                 f"The dataset {self.dataset!r} (split {self.split!r}) can't be loaded: {_short(error)} "
-                "Expected a folder on this machine, or a name on the hub, which must be reachable or have been "
-                "downloaded."
+                "Expected a folder on this machine, or a name on the hub, which must be reachable or have "
+                "been downloaded."
             ) from error
 
     def _of_split(self, found: Any, dictionary: type) -> Any:
