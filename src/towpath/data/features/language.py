@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from towpath.core.errors import ConfigError, MissingPackageError
-from towpath.data.fasttext_model import FastTextModel
 from towpath.data.features import FeatureSet
-from towpath.data.kernels.language_id import LabelPredictor
-from towpath.data.kernels.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from towpath.data.kernels.language_id import LabelPredictor
 
 WINDOW_CHARS = 1_000
 
@@ -47,6 +46,8 @@ class LanguageFeatures(FeatureSet):
         """A row for each of ``documents``."""
         import pyarrow as pa
 
+        from towpath.data.kernels.texts import Texts
+
         predictor = language_predictor(self.model_path)
         best, scores = predictor.best(Texts.of(documents["text"]), self.window_chars)
         names = pa.array(predictor.labels, pa.string())
@@ -67,6 +68,9 @@ def detect_language(text: str, model_path: str | None = None) -> tuple[str | Non
 @cache
 def language_predictor(model_path: str | None = None) -> LabelPredictor:
     """The model at ``model_path``, read once in a process; None takes the packaged one."""
+    from towpath.data.fasttext_model import FastTextModel
+    from towpath.data.kernels.language_id import LabelPredictor
+
     path = Path(model_path) if model_path else _packaged_model()
     if not path.is_file():
         raise ConfigError(

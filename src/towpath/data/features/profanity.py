@@ -12,16 +12,16 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from towpath.core.errors import ConfigError, did_you_mean
 from towpath.data.features import FeatureSet
-from towpath.data.kernels.texts import Texts
-from towpath.data.kernels.word_list import WordLists
 
 if TYPE_CHECKING:
+    import numpy as np
     import pyarrow as pa
+
+    from towpath.data.kernels.word_list import WordLists
 
 WITHOUT_SPACES = ("ja", "th", "zh")
 """Languages whose phrases count within other characters (as in C4's code)."""
@@ -65,8 +65,11 @@ class ProfanityFeatures(FeatureSet):
 
     def compute(self, documents: pa.Table) -> pa.Table:
         """A row for each of ``documents``."""
+        import numpy as np
         import pyarrow as pa
         import pyarrow.compute as pc
+
+        from towpath.data.kernels.texts import Texts
 
         texts = Texts.of(documents["text"])
         columns: dict[str, np.ndarray] = {}
@@ -100,6 +103,8 @@ def _word_lists(lists: tuple[str, ...], paths: tuple[str, ...]) -> list[WordList
 
 
 def _those(phrases: Mapping[str, list[str]], bounded: bool) -> WordLists:
+    from towpath.data.kernels.word_list import WordLists
+
     chosen = {name: some for name, some in phrases.items() if (name not in WITHOUT_SPACES) == bounded}
     return WordLists(chosen, bounded=bounded)
 

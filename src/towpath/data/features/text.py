@@ -10,8 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from towpath.data.features import FeatureSet
-from towpath.data.kernels.text_features import C4_COUNTS, COUNTS, NAMES, text_features
-from towpath.data.kernels.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +22,8 @@ class TextFeatures(FeatureSet):
         """``NAMES`` of the kernel."""
         import pyarrow as pa
 
+        from towpath.data.kernels.text_features import C4_COUNTS, COUNTS, NAMES
+
         whole = {*COUNTS, *C4_COUNTS}
         return pa.schema([(name, pa.int64() if name in whole else pa.float64()) for name in NAMES])
 
@@ -31,5 +31,8 @@ class TextFeatures(FeatureSet):
         """A row for each of ``documents``."""
         import pyarrow as pa
 
-        columns = text_features(Texts.of(documents["text"]))
-        return pa.table([pa.array(columns[name]) for name in NAMES], schema=self.columns())
+        from towpath.data.kernels.text_features import text_features
+        from towpath.data.kernels.texts import Texts
+
+        columns, schema = text_features(Texts.of(documents["text"])), self.columns()
+        return pa.table([pa.array(columns[name]) for name in schema.names], schema=schema)

@@ -16,7 +16,6 @@ from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 from towpath.data.features.text import TextFeatures
 from towpath.data.filters import FilterConfig, Rule
-from towpath.data.kernels.text_features import STOP_WORDS
 
 
 class GopherConfig(FilterConfig):
@@ -41,7 +40,7 @@ class GopherConfig(FilterConfig):
     """Texts with a larger share of lines that end with an ellipsis are dropped."""
     min_alphabetic_words: float = Field(default=0.8, ge=0, le=1)
     """Texts with a smaller share of words that hold a letter are dropped."""
-    min_stop_words: int = Field(default=2, ge=0, le=len(STOP_WORDS))
+    min_stop_words: int = Field(default=2, ge=0, le=8)
     """Texts with fewer of the eight stop words, each counted once, are dropped."""
 
     def features(self) -> tuple[FeatureSet, ...]:

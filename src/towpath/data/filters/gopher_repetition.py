@@ -15,7 +15,6 @@ from towpath.data.document import Domain
 from towpath.data.features import FeatureSet
 from towpath.data.features.text import TextFeatures
 from towpath.data.filters import FilterConfig, Rule
-from towpath.data.kernels.text_features import DUPLICATE_NGRAMS, TOP_NGRAMS
 
 
 class GopherRepetitionConfig(FilterConfig):
@@ -50,8 +49,8 @@ class GopherRepetitionConfig(FilterConfig):
 
     def rules(self) -> tuple[Rule, ...]:
         """Table A1 from top to bottom."""
-        tops = zip(TOP_NGRAMS, self.max_top_ngram_chars, strict=True)
-        duplicates = zip(DUPLICATE_NGRAMS, self.max_duplicate_ngram_chars, strict=True)
+        tops = enumerate(self.max_top_ngram_chars, start=2)
+        duplicates = enumerate(self.max_duplicate_ngram_chars, start=5)
         return (
             Rule("duplicate_paragraphs", f"duplicate_paragraph_share > {self.max_duplicate_paragraphs}"),
             Rule(
