@@ -17,7 +17,7 @@ from towpath.data.filters import FilterConfig, Rule
 
 
 class FineWebConfig(FilterConfig):
-    """Thresholds, the paper's by default."""
+    """Thresholds, by default those of datatrove 0.10.1, the code that FineWeb was made with."""
 
     type: Literal["fineweb"] = "fineweb"
     domains: tuple[Domain, ...] = ("prose",)
