@@ -28,7 +28,7 @@ SIGNAL_FIELDS = frozenset({"x-robots-tag", "content-usage", "tdm-reservation"})
 
 _VALUED = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
 _SELECTOR = 'meta[name="robots" i], meta[name="tdm-reservation" i]'
-_MENTIONS = ("robots", "ROBOTS", "Robots", "tdm-reservation")
+_MENTIONS = (b"robots", b"tdm-reservation")
 _HIDDEN = ", ".join(
     f'[style*="{name}:{space}{value}" i]'
     for name, value in (("display", "none"), ("visibility", "hidden"), ("font-size", "0"))
@@ -52,17 +52,18 @@ def header_signals(fields: Iterable[tuple[str, str]]) -> dict[str, str | bool]:
     return signals | _robots(directives)
 
 
-def page_signals(tree: Any, html: str) -> dict[str, str | bool]:
-    """What the ``<meta>`` elements of ``tree``, a resiliparse ``HTMLTree`` of ``html``, say."""
-    if tree.document is None or not any(word in html for word in _MENTIONS):
+def page_signals(tree: Any, content: bytes) -> dict[str, str | bool]:
+    """What the ``<meta>`` elements of ``tree``, a resiliparse ``HTMLTree`` of ``content``, say."""
+    lower = content.lower()  # ten times faster than a search that ignores case
+    if tree.document is None or not any(word in lower for word in _MENTIONS):
         return {}
     directives: set[str] = set()
     signals: dict[str, str | bool] = {}
     for element in tree.document.query_selector_all(_SELECTOR):
-        content = element.getattr("content") or ""
+        value = element.getattr("content") or ""
         if (element.getattr("name") or "").lower() == "robots":
-            directives |= _directives(content)
-        elif content.strip() == "1":
+            directives |= _directives(value)
+        elif value.strip() == "1":
             signals["tdm_reservation"] = True
     return signals | _robots(directives)
 
