@@ -31,7 +31,10 @@ faster\footnote{Not always.}.
 \begin{figure}\includegraphics{a.png}\caption{A \textbf{boat}.}\label{f}\end{figure}
 \bibliography{refs}
 \end{document} after"""
-RESULTS = "\\subsection*{Results}\nCaf\\'e na\\\"{\\i}ve:\n\\begin{equation} a = b \\end{equation}\n``Done'' --- yes."
+RESULTS = (
+    "\\subsection*{Results}\nCaf\\'e na\\\"{\\i}ve:\n"
+    "\\begin{equation} a = b \\end{equation}\n``Done'' --- yes."
+)
 
 
 def tar_of(files: dict[str, str], link: str = "") -> bytes:
@@ -62,8 +65,7 @@ def test_a_paper_of_many_files_becomes_what_a_reader_sees(tmp_path: Path) -> Non
         "Methods",
         "We rowed a small boat of wood and a big boat of iron at $v_{2} = 5\\%$, 5% faster (Not always.).",
         "Results",
-        "Café naïve:",
-        "\\begin{equation} a = b \\end{equation}\n“Done” — yes.",
+        "Café naïve:\n\\begin{equation} a = b \\end{equation}\n“Done” — yes.",
         "A boat.",
     ]
     assert (found.url, found.date) == ("https://arxiv.org/abs/2101.00001", "2021-01")

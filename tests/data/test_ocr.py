@@ -40,14 +40,22 @@ def token_f1(text: str, gold: str) -> float:
     return 2 * (ours & wanted).total() / (ours.total() + wanted.total())
 
 
+@pytest.mark.slow
+def test_a_real_scan_has_half_as_many_wrong_characters(shared_data: Path) -> None:
+    folder = shared_data / "raw" / "ocr"
+    scan = (folder / "northanger_abbey.ocr.txt").read_text()
+    gold = (folder / "northanger_abbey.gold.txt").read_text()
+    cleaned, _ = OcrConfig().cleaned(scan)
+    # Measured: 4.9 % before, 2.3 % after; the rest are misread letters.
+    assert characters_wrong(cleaned, gold) < 0.024 * len(gold) < 0.5 * characters_wrong(scan, gold)
+
+
 def test_a_real_scan_comes_nearer_to_its_gold_text(shared_data: Path) -> None:
     folder = shared_data / "raw" / "ocr"
     scan = (folder / "northanger_abbey.ocr.txt").read_text()
     gold = (folder / "northanger_abbey.gold.txt").read_text()
     cleaned, n_edits = OcrConfig().cleaned(scan)
-    # Measured: character errors 4.9 % before, 2.3 % after; token F1 0.908 and 0.919. The rest
-    # is misread letters.
-    assert characters_wrong(cleaned, gold) < 0.024 * len(gold) < 0.5 * characters_wrong(scan, gold)
+    # Measured: 0.908 before, 0.919 after.
     assert token_f1(cleaned, gold) > 0.918 > token_f1(scan, gold) + 0.01
     assert n_edits > 300
     assert "NORTHANGER ABBEY" not in cleaned

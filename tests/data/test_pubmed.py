@@ -25,7 +25,8 @@ ARTICLE = """<article xmlns:xlink="x" xmlns:mml="m"><front><article-meta>
 <license xlink:href="http://creativecommons.org/licenses/by-nc/3.0"><p>Open</p>
 </license></permissions>
 <abstract><p>Short &#233;.</p></abstract></article-meta></front>
-<body><sec><title>Methods</title><p>We rowed [<xref ref-type="bibr">1</xref>, <xref ref-type="bibr">2</xref>] at
+<body><sec><title>Methods</title><p>We rowed [<xref ref-type="bibr">1</xref>,
+<xref ref-type="bibr">2</xref>] at
 <inline-formula><alternatives><tex-math>\\begin{document}$v^2$\\end{document}</tex-math><mml:math>v2</mml:math>
 </alternatives></inline-formula> or <mml:math><mml:mi>w</mml:mi></mml:math>.</p>
 <table-wrap><table><tr><td>1</td><td>2</td></tr></table></table-wrap></sec></body>

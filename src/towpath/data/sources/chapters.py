@@ -27,8 +27,8 @@ _CREDITS = re.compile(
 )
 _HEADER_FIELD = re.compile(r"^(Title|Author|Language|Release Date): {0,4}([^\n]{1,300})$", re.MULTILINE)
 _NUMBER = (
-    r"(?:[IVXLC]{1,8}|\d{1,3}|(?:the )?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|first"
-    r"|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|last|[a-z]{3,5}teen(?:th)?"
+    r"(?:[IVXLC]{1,8}|\d{1,3}|(?:the )?(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve"
+    r"|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|last|[a-z]{3,5}teen(?:th)?"
     r"|(?:twent|thirt|fort|fift|sixt|sevent|eight|ninet)(?:y|ieth)(?:[- ][a-z]{3,7})?))"
 )
 _CHAPTER = re.compile(

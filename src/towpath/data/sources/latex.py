@@ -44,6 +44,7 @@ _CAPTION = re.compile(r"\\caption\*?\s?(?:\[[^\[\]]{0,500}\])?\s?(?=\{)")
 _TITLE = re.compile(r"\\title\s?(?:\[[^\[\]]{0,500}\])?\s?(?=\{)")
 _BLANKS = re.compile(r"[ \t]+")
 _ORPHANED_BLANK = re.compile(r"(?<=\S) (?=[,.;](?:\s|$))")
+_LINE_ENDS = re.compile(r"\n[ \t]*(?:\n\s*)?")
 _GAPS = re.compile(r"\s*\n\s*\n\s*")
 
 _MATH = frozenset(
@@ -61,7 +62,11 @@ _ONE_DROPPED = (
     "setstretch textcolor colorbox raisebox href renewcommand newcommand providecommand def"
 )
 _TWO_DROPPED = "resizebox setlength addtolength setcounter newtheorem multicolumn"
-_ARGUMENTS_DROPPED = dict.fromkeys(_ONE_DROPPED.split(), 1) | dict.fromkeys(_TWO_DROPPED.split(), 2)
+_ARGUMENTS_DROPPED: dict[str, int] = {
+    name: n_arguments
+    for names, n_arguments in ((_ONE_DROPPED, 1), (_TWO_DROPPED, 2))
+    for name in names.split()
+}
 _SYMBOLS = {
     "ldots": "…", "dots": "…", "textellipsis": "…", "LaTeX": "LaTeX",
     "TeX": "TeX", "ss": "ß", "ae": "æ", "AE": "Æ",
@@ -203,7 +208,7 @@ class _Converter:
     def converted(self) -> str:
         """The text."""
         while match := _TOKEN.search(self.source, self.position):
-            self.parts.append(self.source[self.position : match.start()])
+            self._prose(match.start())
             self.position = match.end()
             kind = match.lastgroup
             if kind == "command":
@@ -216,8 +221,12 @@ class _Converter:
                 self._brace(match["brace"])
             else:
                 self.parts.append(_PLAIN[match["text"]])
-        self.parts.append(self.source[self.position :])
+        self._prose(len(self.source))
         return _tidy("".join(self.parts))
+
+    def _prose(self, end: int) -> None:
+        prose = self.source[self.position : end]
+        self.parts.append(_LINE_ENDS.sub(lambda ends: " " if ends[0].count("\n") == 1 else "\n\n", prose))
 
     def _command(self, name: str) -> None:
         if name == "begin":
@@ -299,6 +308,7 @@ class _Converter:
         if name in _MATH:
             self.parts.append("\n")
             self._copy_to(closing, self.source.rfind("\\", 0, start))
+            self.parts.append("\n")
         elif name in _VERBATIM or name in _DROPPED or name in _FLOATS:
             self._block(name, closing)
         else:
