@@ -15,6 +15,7 @@ import numpy as np
 from towpath.data import engine
 
 _ROWS_AT_A_TIME = 1 << 16
+_UNLIKE_ROWS = 128  # 100,000 rows with one band in common and nothing else take 4 s
 _SEED = 20_231  # of the constants that mix a band into one key
 
 
@@ -61,8 +62,14 @@ def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
 
 
 def join_alike(members: np.ndarray, signatures: np.ndarray, min_similarity: float, groups: Groups) -> None:
-    """Join the first of ``members`` with those like it, then the first of the others, and so on."""
-    while len(members) > 1:
+    """Join the first of ``members`` with those like it, then the first of the others, and so on.
+
+    Rows that share a band and are unlike each other come of a template; after so many of them in one
+    group the rest is left to the other bands, so that a template takes time in proportion to its copies.
+    """
+    for _ in range(_UNLIKE_ROWS):
+        if len(members) < 2:
+            return
         leader, others = members[0], members[1:]
         similarity = (signatures[others] == signatures[leader]).mean(axis=1)
         for member in others[similarity >= min_similarity]:
