@@ -309,6 +309,8 @@ def _trimmed(lines: list[str]) -> list[str]:
 
 
 def _is_noise(line: str) -> bool:
+    if not line:
+        return False
     if len(line) <= _NOISE_CHARS and _NOISE.fullmatch(line):
         return True
     if len(line) <= _LINK_CHARS and _LINK.match(line):
