@@ -48,6 +48,7 @@ def test_a_dataset_saved_on_disk_is_read_by_split(tmp_path: Path) -> None:
         read(tmp_path / "set", text_field="body", messages_field=None)
 
 
+@pytest.mark.slow  # the package imports for seconds what it reads files with
 def test_a_folder_of_parquet_files_is_read_in_the_order_of_their_names(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     folder.mkdir()
