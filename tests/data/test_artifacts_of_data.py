@@ -24,6 +24,7 @@ from towpath.data import (
     sorting,
 )
 from towpath.data.cleaners import Cleaned, CleanerConfig
+from towpath.data.config import SubstringsConfig
 from towpath.data.parts import part_paths, read_table
 
 from .conftest import WriteLines, files_config, prose
@@ -254,6 +255,28 @@ def test_of_near_duplicates_the_one_with_the_best_value_stays(store: Store, json
         ConfigError, match=r"data\.keep_by: there is no column 'n_edit'\. Did you mean 'n_edits'\?"
     ):
         make_documents(store, files_config(path, filters=[], keep_by=("n_edit",)))
+
+
+def test_stretches_that_an_earlier_document_has_are_cut_out(store: Store, json_lines: WriteLines) -> None:
+    common = prose(7, 60)
+    texts = [
+        f"{prose(1)}\n{common}\n{prose(2)}",
+        f"{prose(3)} ü\n{common}\n{prose(4)}",
+        f"Short.\n{common}\nEnd.",
+    ]
+    path = json_lines("a.jsonl", [{"text": text} for text in texts])
+    off = {"enabled": False}
+    config = files_config(
+        path, filters=[], validation_share=0, near_duplicates=off, substrings={"enabled": True}
+    )
+    artifact = make_documents(store, config)
+    assert kept(artifact) == [texts[0], texts[1].replace(f"{common}\n", "")]
+    assert Documents(artifact).reasons() == {"files": {"repeated_text": 1}}
+    assert artifact.counts["characters"] == sum(map(len, kept(artifact)))
+    blocks = config.model_copy(
+        update={"substrings": SubstringsConfig(enabled=True, block_bytes=1), "part_documents": 1}
+    )
+    assert kept(make_documents(store, blocks)) == texts
 
 
 def test_the_index_holds_a_row_for_each_document_that_stayed(store: Store, json_lines: WriteLines) -> None:

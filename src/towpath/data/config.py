@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from towpath.core.config import Execution, Section
 from towpath.data.bounds import Bound
 from towpath.data.cleaners import CLEANERS, CleanerConfig
+from towpath.data.document import Domain
 from towpath.data.filters import FILTERS, FilterConfig
 from towpath.data.mixture import MixtureConfig
 from towpath.data.sources import SOURCES, Source
@@ -29,6 +30,24 @@ class NearDuplicatesConfig(Section):
     """Compared pairs whose signatures agree in a smaller share of hashes are not duplicates."""
 
 
+class SubstringsConfig(Section):
+    """Stretches of text that an earlier document has too are cut out, and the rest of the document stays."""
+
+    enabled: bool = False
+    """Whether they are looked for. It reads all kept text once more and needs about half as much memory
+    as ``block_bytes``."""
+    domains: tuple[Domain, ...] = ("prose",)
+    """Kinds of text that are cut; a chat's turns never are."""
+    min_bytes: int = Field(default=200, ge=16, le=4_000)
+    """The shortest stretch that counts."""
+    cut: Literal["character", "sentence", "line"] = "sentence"
+    """What a stretch is made of: parts of a unit at its ends stay."""
+    min_rest_chars: int = Field(default=100, ge=0)
+    """Documents of which less is left are dropped."""
+    block_bytes: int = Field(default=2 << 30, ge=1)
+    """Text that is compared together; what two blocks have in common stays."""
+
+
 class DataConfig(Section):
     """What is read, what of it stays, and what is held out."""
 
@@ -47,6 +66,8 @@ class DataConfig(Section):
     """What the training text is made of by category; None takes the sources' weights as they are."""
     bounds: Execution[dict[str, Bound]] = Field(default={})
     """What ``towpath data validate`` asks of the statistics, by path: ``"all.documents" = {min = 1000}``."""
+    substrings: SubstringsConfig = SubstringsConfig()
+    """How repeated stretches inside documents are found; off unless it is enabled."""
     keep_by: tuple[str, ...] = ()
     """Of near duplicates the one with the highest value of the first of these feature columns stays, then
     of the second ("-n_edits": the lowest), then the one that is read first."""

@@ -11,8 +11,8 @@ much again while they are sorted.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -23,7 +23,8 @@ from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError
 from towpath.data import engine
 from towpath.data.annotating import grouped, signature_length
-from towpath.data.config import DataConfig
+from towpath.data.config import DataConfig, SubstringsConfig
+from towpath.data.cutting import Spans, find_cuts
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import near_duplicates
 from towpath.data.hashing import HASH_BYTES
@@ -41,6 +42,7 @@ READING = "reading"
 EMPTY = "empty"
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
+REPEATED_TEXT = "repeated_text"
 INDEX_FILES = "index/*/part-*.parquet"
 OF_EARLIER = "_of_earlier"
 """Ending of the reason when it is a document of an earlier artifact that is repeated."""
@@ -78,6 +80,8 @@ class Verdicts:
     first: np.ndarray
     """int64, (N,): the row that each row repeats, itself if none; of E earlier documents the last one is
     -1 and the first -E."""
+    cuts: dict[int, Spans] = field(default_factory=dict)
+    """Row to the stretches that are cut from its text."""
 
     def alive(self) -> np.ndarray:
         """Rows that nothing has dropped yet."""
@@ -119,6 +123,9 @@ def decide(
     _check_shares(found, config.max_drop_share)
     if config.near_duplicates.enabled:
         _drop_near(found, sources, config, index, work)
+        _check_shares(found, config.max_drop_share)
+    if config.substrings.enabled:
+        _cut_repeats(found, sources, config.substrings, work)
         _check_shares(found, config.max_drop_share)
     if not len(found.alive()):
         raise DataError(_all_dropped(found))
@@ -291,6 +298,27 @@ def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int
     return content[start : start + len(column) * n_hashes].reshape(-1, n_hashes)[chosen].tobytes()
 
 
+def _cut_repeats(
+    found: Verdicts, sources: Sequence[Annotated], substrings: SubstringsConfig, work: Path
+) -> None:
+    import pyarrow as pa
+
+    work.mkdir(parents=True, exist_ok=True)
+    characters = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy().copy()
+    too_short = []
+    records = [source.records for source in sources]
+    for cut in find_cuts(found.codes < 0, records, substrings, work):
+        characters[cut.row] -= cut.n_chars
+        found.cuts[cut.row] = cut.spans
+        if characters[cut.row] < substrings.min_rest_chars:
+            too_short.append(cut.row)
+            characters[cut.row] += cut.n_chars
+            del found.cuts[cut.row]
+    place = found.facts.column_names.index(CHARACTERS)
+    found.facts = found.facts.set_column(place, CHARACTERS, pa.chunked_array([characters]))
+    found.drop(np.array(too_short, np.int64), Cause("repeated text", REPEATED_TEXT))
+
+
 def _splits(found: Verdicts, share: float) -> np.ndarray:
     """int8, (N,): the place of each row's split in ``SPLITS``."""
     splits = np.full(len(found.codes), SPLITS.index(DROPPED), np.int8)
@@ -333,9 +361,22 @@ def _decisions(found: Verdicts, splits: np.ndarray, index: Index) -> pa.Table:
         {
             "split": pa.array(SPLITS, pa.string()).take(pa.array(splits)),
             "reason": reasons.take(pa.array(found.codes, mask=kept)),
+            "cuts": _cuts_column(found.cuts, len(found.codes)),
             "duplicate_of": ids.take(pa.array(found.first + len(earlier), mask=~repeats)),
         }
     )
+
+
+def _cuts_column(cuts: Mapping[int, Spans], n_rows: int) -> pa.Array:
+    """The starts and stops of each row's cuts in turn, null for most."""
+    import pyarrow as pa
+
+    sizes, values = np.zeros(n_rows, np.int64), []
+    for row in sorted(cuts):
+        sizes[row] = 2 * len(cuts[row])
+        values += [number for span in cuts[row] for number in span]
+    offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]), pa.int32())
+    return pa.ListArray.from_arrays(offsets, pa.array(values, pa.int64()), mask=pa.array(sizes == 0))
 
 
 def waterfall(found: Verdicts, splits: np.ndarray) -> dict[str, Any]:

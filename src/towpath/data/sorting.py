@@ -21,6 +21,7 @@ from towpath.core.files import disk_full_explained, fsync_path, write_durably
 from towpath.core.progress import progress
 from towpath.data import engine
 from towpath.data.annotating import grouped
+from towpath.data.cutting import cut
 from towpath.data.decide import DROPPED, SPLITS, Annotated
 from towpath.data.parts import document_schema, keep_part, read_table
 from towpath.data.reading import Part, parts_of
@@ -91,6 +92,8 @@ def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
     if split == DROPPED:
         for name in ("reason", "duplicate_of"):
             table = table.append_column(name, decided[name])
+    elif decided["cuts"].null_count < decided.num_rows:
+        table = table.set_column(1, "text", cut(table["text"], decided["cuts"]))
     return _where(table, decided["split"].to_numpy() == split)
 
 
