@@ -45,11 +45,11 @@ def counted(some_texts: list[str], pattern: str = PATTERN) -> WordCounts:
 
 
 @cache
-def text_of_every_character(seed: int) -> str:
-    """Every character once, in any order, with ASCII strewn in."""
+def text_of_any_character(seed: int, size: int | None) -> str:
+    """``size`` different characters (all when None) in any order, with ASCII strewn in."""
     rng = random.Random(seed)
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    rng.shuffle(characters)
+    characters = rng.sample(characters, size or len(characters))
     return "".join(c + rng.choice(" a1'\n.s\r\t-")[: rng.randint(0, 1)] for c in characters)
 
 
@@ -82,9 +82,9 @@ def test_words_are_cut_as_the_regex_package_cuts_them(pattern, text):
 
 
 @PATTERNS
-@pytest.mark.parametrize("size", [40_000, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("size", [20_000, pytest.param(None, marks=pytest.mark.slow)])
 def test_characters_of_all_of_unicode_in_any_order_are_cut_alike(pattern, size):
-    text = text_of_every_character(seed=3)[:size]
+    text = text_of_any_character(3, size)
     parts = [text[start : start + 1000] for start in range(0, len(text), 1000)]
     cut = pre_tokenizers.Split(Regex(pattern), "isolated")
     theirs = Counter(piece.encode() for part in parts for piece, _ in cut.pre_tokenize_str(part))
