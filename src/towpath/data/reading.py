@@ -15,14 +15,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Artifact, Draft, Store
 from towpath.core.config import identity
 from towpath.core.files import readable_json, write_durably
-from towpath.core.progress import progress
+from towpath.core.progress import LINE_SECONDS, Progress, progress
 from towpath.data import engine
 from towpath.data.cleaners import CleanerConfig
 from towpath.data.cleaning import clean
@@ -121,7 +123,7 @@ def _write(draft: Draft, source: Source, config: DataConfig) -> None:
         for number, pieces in enumerate(_grouped(source.pieces(), config.part_bytes))
     ]
     parts: list[Part] = []
-    with progress(f"reading {source.name}", unit="documents") as bar:
+    with progress(f"reading {source.name}", unit="documents") as bar, _parts_shown(draft, source.name, bar):
         for found in engine.each(read_task, tasks):
             parts += found
             bar.advance(sum(part.rows for part in found))
@@ -129,6 +131,24 @@ def _write(draft: Draft, source: Source, config: DataConfig) -> None:
     write_durably(draft.path / INDEX, readable_json(index))
     draft.counts["records"] = sum(part.rows for part in parts)
     draft.licences = [source.licence]
+
+
+@contextmanager
+def _parts_shown(draft: Draft, source: str, bar: Progress) -> Iterator[None]:
+    """Say now and then how many parts there are: one large file may take hours before a task ends."""
+    end = Event()
+
+    def watch() -> None:
+        while not end.wait(LINE_SECONDS):
+            bar.say(f"reading {source}: {len(list(draft.path.glob('part-*.parquet'))):,} parts are written")
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        end.set()
+        thread.join()
 
 
 def _grouped(pieces: Sequence[Piece], size_bytes: int) -> Iterator[tuple[Piece, ...]]:
