@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import Groups, band_keys, join_alike, near_duplicates
-from towpath.data.hashing import content_hash, signatures, words
+from towpath.data.hashing import content_hash, signatures
+from towpath.data.kernels.minhash import shingles
 
 from .conftest import prose
 
@@ -20,11 +21,7 @@ def signatures_of(texts: list[str]) -> np.ndarray:
 
 
 def jaccard(left: str, right: str) -> float:
-    def shingles(text: str) -> set[tuple[str, ...]]:
-        split = (words(text) or "").split()
-        return {tuple(split[start : start + 5]) for start in range(max(len(split) - 4, 1))}
-
-    one, two = shingles(left), shingles(right)
+    one, two = shingles(left, 5), shingles(right, 5)
     return len(one & two) / len(one | two)
 
 

@@ -208,18 +208,6 @@ def _groups_by_daft(keys: np.ndarray) -> Iterator[np.ndarray]:
         yield np.sort(members.values.to_numpy())
 
 
-def minhash(words: pa.Array, n_hashes: int, shingle_words: int) -> pa.Array:
-    """A list of ``n_hashes`` uint32 for each of ``words``, which single spaces part; null stays null."""
-    import pyarrow as pa
-
-    daft = _native()
-    signature = daft.col("words").minhash(
-        num_hashes=n_hashes, ngram_size=shingle_words, hash_function="xxhash"
-    )
-    found = daft.from_arrow(pa.table({"words": words})).select(signature).to_arrow()["words"]
-    return found.combine_chunks()
-
-
 def _on_ray() -> bool:
     return _started is not None and _started[0] == "ray"
 

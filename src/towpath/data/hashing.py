@@ -1,23 +1,17 @@
-"""Hashes that tell duplicates: of a whole normalised text, and MinHash of its shingles.
-
-MinHash: Broder 1997; the hashes are the engine's own.
-"""
+"""Hashes that tell duplicates: of a whole normalised text, and signatures of its shingles."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from towpath.data import engine
+from towpath.data.kernels import minhash
+from towpath.data.kernels.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 HASH_BYTES = 16
-_WORD = re.compile(r"\w+")
 
 
 def content_hash(text: str) -> bytes:
@@ -33,21 +27,11 @@ def content_hashes(texts: pa.Array) -> pa.Array:
     return pa.array(map(content_hash, texts.to_pylist()), pa.binary(HASH_BYTES))
 
 
-def words(text: str) -> str | None:
-    """The words of ``text`` without punctuation, single spaces between; None when it has none."""
-    return " ".join(_WORD.findall(text.lower())) or None
-
-
 def signatures(texts: pa.Array, n_hashes: int, shingle_words: int) -> pa.Array:
-    """The MinHash signature of each text, as the bytes of ``n_hashes`` uint32; null for one without words."""
+    """The signature of each text, as the bytes of ``n_hashes`` uint32; null for one without words."""
     import pyarrow as pa
 
-    found = engine.minhash(
-        pa.array(map(words, texts.to_pylist()), pa.large_string()), n_hashes, shingle_words
-    )
-    known = found.is_valid().to_numpy(zero_copy_only=False)
-    rows = np.zeros((len(texts), n_hashes), np.uint32)
-    rows[known] = found.flatten().to_numpy().reshape(-1, n_hashes)
+    rows, known = minhash.signatures(Texts.of(texts), shingle_words, n_hashes)
     size = pa.binary(n_hashes * rows.itemsize)
     return pa.FixedSizeBinaryArray.from_buffers(
         size, len(rows), [pa.array(known).buffers()[1], pa.py_buffer(rows)]
