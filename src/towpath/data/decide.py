@@ -12,25 +12,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError
 from towpath.data import engine
-from towpath.data.annotating import grouped, signature_length
-from towpath.data.config import DataConfig, SubstringsConfig
-from towpath.data.cutting import Spans, find_cuts
-from towpath.data.dedup.exact import exact_duplicates
-from towpath.data.dedup.near import near_duplicates
-from towpath.data.hashing import HASH_BYTES
+from towpath.data.annotating import grouped
+from towpath.data.config import DataConfig
+from towpath.data.cutting import Spans
 from towpath.data.parts import read_table
 from towpath.data.reading import Part, parts_of
+from towpath.data.repeats import Index, cut_repeats, drop_exact, drop_near
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
+from towpath.data.verdicts import READING, Annotated, Cause, Verdicts
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -38,71 +36,8 @@ if TYPE_CHECKING:
     from towpath.data.filters import FilterConfig
 
 TRAIN, VALIDATION, DROPPED = SPLITS = ("train", "validation", "dropped")
-READING = "reading"
 EMPTY = "empty"
-EXACT_DUPLICATE = "exact_duplicate"
-NEAR_DUPLICATE = "near_duplicate"
-REPEATED_TEXT = "repeated_text"
-INDEX_FILES = "index/*/part-*.parquet"
-OF_EARLIER = "_of_earlier"
-"""Ending of the reason when it is a document of an earlier artifact that is repeated."""
 _ENOUGH_TO_JUDGE_A_STEP = 1_000
-
-
-@dataclass(frozen=True)
-class Annotated:
-    """A source as records and features."""
-
-    name: str
-    records: Artifact
-    features: Artifact
-
-
-@dataclass(frozen=True)
-class Cause:
-    """Why a record is dropped, and which step does that."""
-
-    step: str
-    reason: str
-
-
-@dataclass
-class Verdicts:
-    """What became of N records so far, in reading order, source after source."""
-
-    rows: dict[str, int]
-    """Records of each source."""
-    facts: pa.Table
-    """(N,): id, licence, characters, content_hash, and the columns of ``keep_by``."""
-    causes: list[Cause]
-    codes: np.ndarray
-    """int16, (N,): place in ``causes``; -1 for what stays."""
-    first: np.ndarray
-    """int64, (N,): the row that each row repeats, itself if none; of E earlier documents the last one is
-    -1 and the first -E."""
-    cuts: dict[int, Spans] = field(default_factory=dict)
-    """Row to the stretches that are cut from its text."""
-
-    def alive(self) -> np.ndarray:
-        """Rows that nothing has dropped yet."""
-        return np.flatnonzero(self.codes < 0)
-
-    def drop(self, rows: np.ndarray, cause: Cause) -> None:
-        """Drop ``rows``."""
-        self.codes[rows] = len(self.causes)
-        self.causes.append(cause)
-
-    def steps(self) -> list[dict[str, Any]]:
-        """Each step in order: its name, how many records reached it, how many it took."""
-        counts = np.bincount(self.codes[self.codes >= 0], minlength=len(self.causes))
-        dropped = {READING: 0}
-        for cause, count in zip(self.causes, counts.tolist(), strict=True):
-            dropped[cause.step] = dropped.get(cause.step, 0) + count
-        left, steps = len(self.codes), []
-        for step, count in dropped.items():
-            steps.append({"step": step, "reached": left, "dropped": count})
-            left -= count
-        return steps
 
 
 def decide(
@@ -119,13 +54,13 @@ def decide(
     found = _by_rules(sources, config)
     _check_shares(found, config.max_drop_share)
     index = Index(earlier)
-    _drop_exact(found, index)
+    drop_exact(found, index)
     _check_shares(found, config.max_drop_share)
     if config.near_duplicates.enabled:
-        _drop_near(found, sources, config, index, work)
+        drop_near(found, sources, config, index, work)
         _check_shares(found, config.max_drop_share)
     if config.substrings.enabled:
-        _cut_repeats(found, sources, config.substrings, work)
+        cut_repeats(found, sources, config.substrings, work)
         _check_shares(found, config.max_drop_share)
     if not len(found.alive()):
         raise DataError(_all_dropped(found))
@@ -195,128 +130,6 @@ def _check_shares(found: Verdicts, max_share: float) -> None:
                 f"that reach it, {share:.1%}; data.max_drop_share = {max_share:g} stops at that. See whether "
                 "its settings fit this text. If they do, set data.max_drop_share higher (1 allows all)."
             )
-
-
-class Index:
-    """What earlier documents left to be compared with: E of them, in a fixed order."""
-
-    def __init__(self, artifacts: Sequence[Artifact]) -> None:
-        self.paths = [path for artifact in artifacts for path in sorted(artifact.path.glob(INDEX_FILES))]
-
-    def column(self, name: str) -> pa.ChunkedArray:
-        """One column of all, (E,)."""
-        import pyarrow as pa
-
-        tables = [read_table(path, [name]) for path in self.paths]
-        kind = pa.string() if name == "id" else pa.binary(HASH_BYTES)
-        return pa.concat_tables(tables)[name] if tables else pa.chunked_array([], kind)
-
-
-def _drop_exact(found: Verdicts, index: Index) -> None:
-    import pyarrow as pa
-
-    rows, earlier = found.alive(), index.column(CONTENT_HASH)
-    own = found.facts[CONTENT_HASH].combine_chunks().take(rows)
-    hashes = pa.chunked_array([*earlier.chunks, own]).combine_chunks()
-    first = exact_duplicates(hashes)[len(earlier) :]
-    _drop_repeats(found, rows, first - len(earlier), EXACT_DUPLICATE)
-
-
-def _drop_repeats(found: Verdicts, rows: np.ndarray, first: np.ndarray, reason: str) -> None:
-    """``first``: the place in ``rows`` that each of them repeats, negative for earlier documents."""
-    found.first[rows] = np.where(first < 0, first, rows[np.maximum(first, 0)])
-    step = reason.replace("_", " ") + "s"
-    if (first < 0).any():
-        found.drop(rows[first < 0], Cause(f"{step} of earlier", reason + OF_EARLIER))
-    repeats = (first >= 0) & (first != np.arange(len(rows)))
-    found.drop(rows[repeats], Cause(step, reason))
-
-
-def _drop_near(
-    found: Verdicts, sources: Sequence[Annotated], config: DataConfig, index: Index, work: Path
-) -> None:
-    near = config.near_duplicates
-    path, n_hashes = work / "signatures.uint32", signature_length(near)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
-        n_earlier = _write_earlier(index, n_hashes, file)
-        rows = _write_signatures(found, sources, n_hashes, file)
-    if len(rows):
-        signatures = np.memmap(path, np.uint32, "r", shape=(n_earlier + len(rows), n_hashes))
-        first = near_duplicates(signatures, near.bands, near.min_similarity)
-        first = _preferred(first[n_earlier:] - n_earlier, found, rows)
-        _drop_repeats(found, rows, first, NEAR_DUPLICATE)
-
-
-def _preferred(first: np.ndarray, found: Verdicts, rows: np.ndarray) -> np.ndarray:
-    """``first``, (M,), with the best of each group by ``keep_by`` in the place of its first."""
-    names = [name for name in found.facts.column_names if name.startswith("keep_by ")]
-    if not names:
-        return first
-    keys = [np.arange(len(rows))]
-    for name in reversed(names):
-        values = found.facts[name].combine_chunks().take(rows).fill_null(np.nan).to_numpy()
-        keys.append(values if name.startswith("keep_by -") else -values)  # not a number comes last
-    order = np.lexsort([*keys, first])
-    starts = np.flatnonzero(np.diff(first[order], prepend=np.iinfo(np.int64).min))
-    best = np.repeat(order[starts], np.diff(starts, append=len(order)))
-    preferred = np.empty_like(first)
-    preferred[order] = best
-    return np.where(first < 0, first, preferred)
-
-
-def _write_earlier(index: Index, n_hashes: int, file: BinaryIO) -> int:
-    """The signatures of earlier documents; one that has none gets a row that is like no other."""
-    count = 0
-    for path in index.paths:
-        column = read_table(path, [SIGNATURE])[SIGNATURE].combine_chunks()
-        filled = column.fill_null(bytes(column.type.byte_width))
-        file.write(_bytes_of(filled, np.ones(len(filled), bool), n_hashes))
-        count += len(filled)
-    return count
-
-
-def _write_signatures(
-    found: Verdicts, sources: Sequence[Annotated], n_hashes: int, file: BinaryIO
-) -> np.ndarray:
-    """Those of rows that are alive and have one; returns the rows, (M,)."""
-    alive = found.codes < 0
-    rows, start = [np.zeros(0, np.int64)], 0
-    for source in sources:
-        for part in parts_of(source.records):
-            column = read_table(source.features.path / part.name, [SIGNATURE])[SIGNATURE].combine_chunks()
-            known = column.is_valid().to_numpy(zero_copy_only=False) & alive[start : start + part.rows]
-            rows.append(np.flatnonzero(known) + start)
-            file.write(_bytes_of(column, known, n_hashes))
-            start += part.rows
-    return np.concatenate(rows)
-
-
-def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int) -> bytes:
-    content = np.frombuffer(column.buffers()[1], np.uint32)
-    start = column.offset * n_hashes
-    return content[start : start + len(column) * n_hashes].reshape(-1, n_hashes)[chosen].tobytes()
-
-
-def _cut_repeats(
-    found: Verdicts, sources: Sequence[Annotated], substrings: SubstringsConfig, work: Path
-) -> None:
-    import pyarrow as pa
-
-    work.mkdir(parents=True, exist_ok=True)
-    characters = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy().copy()
-    too_short = []
-    records = [source.records for source in sources]
-    for cut in find_cuts(found.codes < 0, records, substrings, work):
-        characters[cut.row] -= cut.n_chars
-        found.cuts[cut.row] = cut.spans
-        if characters[cut.row] < substrings.min_rest_chars:
-            too_short.append(cut.row)
-            characters[cut.row] += cut.n_chars
-            del found.cuts[cut.row]
-    place = found.facts.column_names.index(CHARACTERS)
-    found.facts = found.facts.set_column(place, CHARACTERS, pa.chunked_array([characters]))
-    found.drop(np.array(too_short, np.int64), Cause("repeated text", REPEATED_TEXT))
 
 
 def _splits(found: Verdicts, share: float) -> np.ndarray:

@@ -29,12 +29,13 @@ from towpath.core.files import readable_json, sha256_of, write_durably
 from towpath.data import annotating, engine, reading
 from towpath.data.annotating import Plan, make_features
 from towpath.data.config import DataConfig
-from towpath.data.decide import TRAIN, VALIDATION, Annotated, decide
+from towpath.data.decide import TRAIN, VALIDATION, decide
 from towpath.data.digests import FileDigests
 from towpath.data.parts import read_table, write_table
 from towpath.data.reading import make_records, records_meaning
 from towpath.data.rules import check_rules
 from towpath.data.sorting import sort_out
+from towpath.data.verdicts import Annotated
 
 if TYPE_CHECKING:
     import pyarrow as pa

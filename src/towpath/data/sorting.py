@@ -22,10 +22,11 @@ from towpath.core.progress import progress
 from towpath.data import engine
 from towpath.data.annotating import grouped
 from towpath.data.cutting import cut
-from towpath.data.decide import DROPPED, SPLITS, Annotated
+from towpath.data.decide import DROPPED, SPLITS
 from towpath.data.parts import document_schema, keep_part, read_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.rules import CONTENT_HASH, SIGNATURE
+from towpath.data.verdicts import Annotated
 
 if TYPE_CHECKING:
     import numpy as np
