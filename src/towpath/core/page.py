@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-COLORS = ("#3b6ea8", "#c2571a", "#3a7d44", "#8a3ffc", "#a3324f", "#5f6b1f", "#1f7a8c", "#7a5195")
+COLORS = tuple(
+    f"hsl({210 + 137.5 * turn:g} {65 - 25 * (turn % 2)}% {46 + 6 * (turn % 3)}%)" for turn in range(24)
+)
 _WIDTH, _HEIGHT, _MARGIN = 640, 240, 44
 _BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 22, 170, 130
 
@@ -162,7 +164,7 @@ _FRAME = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1"><style>
 :root {{ color-scheme: light dark; }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }}
+body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
 pre {{ overflow-x: auto; font-size: 13px; }}
 svg {{ width: 100%; }}
 svg text {{ font-size: 12px; fill: currentColor; }}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 RECIPES = {
     "tiny": "towpath.recipes.tiny:tiny",
     "tiny-baseline": "towpath.recipes.tiny:tiny_baseline",
+    "mixed": "towpath.recipes.mixed:mixed",
     "own-text": "towpath.recipes.tiny:own_text",
     "gpt-125m": "towpath.recipes.gpt:gpt_125m",
 }
