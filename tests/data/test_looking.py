@@ -8,7 +8,7 @@ import pytest
 
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.errors import DataError
-from towpath.data import make_documents
+from towpath.data import Documents, make_documents
 from towpath.data.looking import as_read, difference, find, look, summary
 from towpath.data.removal import (
     LIST,
@@ -92,3 +92,43 @@ def test_removals_are_listed_once_and_read_back(tmp_path: Path) -> None:
     (tmp_path / LIST).write_text("{")
     with pytest.raises(DataError, match=LIST):
         read_removals(tmp_path)
+
+
+def test_the_same_command_makes_the_documents_without_what_is_to_be_removed(
+    store: Store, json_lines: WriteLines
+) -> None:
+    records = [{"text": prose(seed), "url": f"https://host.org/{seed}"} for seed in range(9)]
+    config = files_config(json_lines("in.jsonl", records))
+    before = make_documents(store, config)
+    add_removals(store.home, [Removal(url="https://host.org/4"), Removal(url="https://elsewhere.org/")])
+    after = make_documents(store, config)
+    assert after.id != before.id
+    assert make_documents(store, config).path == after.path
+    counted = Documents(after).waterfall()["files"]
+    assert counted["dropped"] == {"removed_on_request": 1}
+    assert counted["kept"] == 8
+    everything = b"".join(path.read_bytes() for path in after.path.rglob("*") if path.is_file())
+    [removed] = after.config["removed"]
+    assert removed.encode() not in everything.replace(removed.encode(), b"", 1)  # only in the manifest
+    texts = {seen.document.text for split in ("train", "validation") for seen in look(after, split)}
+    assert texts == {prose(seed) for seed in range(9) if seed != 4}
+    assert list(look(after, "dropped")) == []
+
+
+def test_without_the_earlier_datasets_the_records_say_what_is_to_be_removed(
+    store: Store, json_lines: WriteLines
+) -> None:
+    records = [{"text": prose(seed), "url": f"https://host.org/{seed}"} for seed in range(9)]
+    config = files_config(json_lines("in.jsonl", records))
+    add_removals(store.home, [Removal(url="https://host.org/4")])
+    first = make_documents(store, config)
+    assert len(first.config["removed"]) == 1
+    add_removals(store.home, [Removal(url="https://host.org/5")])
+    assert len(make_documents(store, config).config["removed"]) == 2
+
+
+def test_datasets_that_hold_nothing_of_it_stay_what_they_are(store: Store, json_lines: WriteLines) -> None:
+    config = files_config(json_lines("in.jsonl", [{"text": prose(seed)} for seed in range(4)]))
+    before = make_documents(store, config)
+    add_removals(store.home, [Removal(url="https://elsewhere.org/")])
+    assert make_documents(store, config).id == before.id

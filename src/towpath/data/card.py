@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from towpath.data.decide import DROPPED, TRAIN, VALIDATION
 from towpath.data.documents import Documents
+from towpath.data.verdicts import DROPPED, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from towpath.core.artifacts import Artifact

@@ -28,30 +28,45 @@ from towpath.data.parts import read_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.repeats import Index, cut_repeats, drop_exact, drop_near
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
-from towpath.data.verdicts import READING, Annotated, Cause, Verdicts
+from towpath.data.verdicts import (
+    DROPPED,
+    READING,
+    REMOVED,
+    SPLITS,
+    TRAIN,
+    VALIDATION,
+    Annotated,
+    Cause,
+    Verdicts,
+)
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from towpath.data.filters import FilterConfig
 
-TRAIN, VALIDATION, DROPPED = SPLITS = ("train", "validation", "dropped")
 EMPTY = "empty"
 _ENOUGH_TO_JUDGE_A_STEP = 1_000
 
 
 def decide(
-    sources: Sequence[Annotated], config: DataConfig, earlier: Sequence[Artifact], work: Path
+    sources: Sequence[Annotated],
+    config: DataConfig,
+    earlier: Sequence[Artifact],
+    work: Path,
+    removed: Sequence[str] = (),
 ) -> tuple[pa.Table, dict[str, Any]]:
     """A row for each record of ``sources``, in order: ``split``, ``reason``, ``duplicate_of`` (an id).
 
     Of equal documents the earliest stays, sources in the order of the run file; what repeats a document
-    of ``earlier`` goes. Second comes the waterfall. ``work`` is a folder for what is too large to be held.
+    of ``earlier`` goes, and so do the ids ``removed``. Second comes the waterfall. ``work`` is a folder for what is too large to be held.
 
     Raises:
         DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.
     """
     found = _by_rules(sources, config)
+    if removed:
+        found.drop(np.flatnonzero(_are_in(found.facts["id"], removed)), Cause(REMOVED, REMOVED))
     _check_shares(found, config.max_drop_share)
     index = Index(earlier)
     drop_exact(found, index)
@@ -94,6 +109,14 @@ def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
     rows = {source.name: source.records.counts["records"] for source in sources}
     facts = table.drop_columns(["reason", "rule"])
     return Verdicts(rows, facts, causes, codes, np.arange(len(codes)))
+
+
+def _are_in(ids: pa.ChunkedArray, wanted: Sequence[str]) -> np.ndarray:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    options = pc.SetLookupOptions(value_set=pa.array(wanted, pa.string()))
+    return pc.call_function("is_in", [ids], options).to_numpy()
 
 
 def _narrow_rows(

@@ -9,10 +9,10 @@ from typing import Any
 
 from towpath.core.artifacts import Artifact
 from towpath.core.errors import ArtifactError, DataError, did_you_mean
-from towpath.data.decide import DROPPED, SPLITS
 from towpath.data.document import Document
 from towpath.data.parts import document_schema, part_paths, read_table, to_documents
 from towpath.data.pipeline import KIND, WATERFALL
+from towpath.data.verdicts import DROPPED, SPLITS
 
 
 class Documents:

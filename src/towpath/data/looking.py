@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError, did_you_mean
-from towpath.data.decide import DROPPED, SPLITS
 from towpath.data.document import Document, Rejected
 from towpath.data.documents import Documents
 from towpath.data.parts import part_paths, read_table, to_documents
 from towpath.data.sources import SOURCES, Source
+from towpath.data.verdicts import DROPPED, SPLITS
 
 if TYPE_CHECKING:
     import pyarrow as pa

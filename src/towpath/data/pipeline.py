@@ -18,24 +18,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
 from towpath.core.config import identity
 from towpath.core.errors import ConfigError, DataError
-from towpath.core.files import readable_json, sha256_of, write_durably
+from towpath.core.files import canonical_json, readable_json, sha256_of, write_durably
 from towpath.data import annotating, engine, reading
 from towpath.data.annotating import Plan, make_features
 from towpath.data.config import DataConfig
-from towpath.data.decide import TRAIN, VALIDATION, decide
+from towpath.data.decide import decide
 from towpath.data.digests import FileDigests
 from towpath.data.parts import read_table, write_table
 from towpath.data.reading import make_records, records_meaning
+from towpath.data.removal import named_in, read_removals
 from towpath.data.rules import check_rules
 from towpath.data.sorting import sort_out
-from towpath.data.verdicts import Annotated
+from towpath.data.verdicts import TRAIN, VALIDATION, Annotated
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -72,9 +73,41 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
         parents.append(artifact_id(annotating.KIND, plan.meaning(), [records]))
     earlier = [_comparable(store.open(reference, KIND), config) for reference in config.against]
     meaning = {**identity(config), "against": [artifact.id for artifact in earlier]}
-    work = Inputs(store, inputs, plan, earlier)
-    write = partial(_write, config=config, given=work)
-    return store.make(KIND, name, meaning, [*parents, *earlier], write)
+    given = Inputs(store, inputs, plan, earlier)
+    ids = [*parents, *(artifact.id for artifact in earlier)]
+    removed = _removed(config, given, meaning, ids)
+    if removed:
+        meaning["removed"] = removed
+    write = partial(_write, config=config, given=replace(given, removed=removed))
+    return store.make(KIND, name, meaning, ids, write)
+
+
+def _removed(
+    config: DataConfig, given: Inputs, meaning: Mapping[str, Any], parents: Sequence[str]
+) -> tuple[str, ...]:
+    """The ids of this input's documents that are to be left out (``towpath.data.removal``).
+
+    Datasets that hold none of what the list names stay what they are.
+    """
+    wishes = read_removals(given.store.home)
+    if not wishes:
+        return ()
+    found: set[str] = set()
+    same = [item for item in given.store.all(KIND) if _is_same(item, meaning, parents)]
+    for dataset in same:
+        found.update(dataset.config.get("removed", ()), named_in(dataset, wishes))
+    if not same:
+        engine.start(config.engine, config.workers)
+        for source in config.sources:
+            records = make_records(given.store, source, config, given.fingerprints[source.name])
+            found.update(named_in(records, wishes))
+    return tuple(sorted(found))
+
+
+def _is_same(dataset: Artifact, meaning: Mapping[str, Any], parents: Sequence[str]) -> bool:
+    """Whether ``dataset`` is what the settings make, apart from removals."""
+    config = {name: value for name, value in dataset.config.items() if name != "removed"}
+    return config == json.loads(canonical_json(meaning)) and list(dataset.parents) == list(parents)
 
 
 def _comparable(earlier: Artifact, config: DataConfig) -> Artifact:
@@ -108,6 +141,8 @@ class Inputs:
     plan: Plan
     earlier: Sequence[Artifact]
     """Documents that may not be repeated."""
+    removed: Sequence[str] = ()
+    """Ids of documents that are left out on request."""
 
 
 def _write(draft: Draft, config: DataConfig, given: Inputs) -> None:
@@ -116,7 +151,7 @@ def _write(draft: Draft, config: DataConfig, given: Inputs) -> None:
         engine.start(config.engine, config.workers)
         check_rules(config.filters, config.keep_by)
         sources = _annotated(config, given)
-        decisions = _decided(draft, sources, config, given.earlier)
+        decisions = _decided(draft, sources, config, given)
         sort_out(draft, sources, decisions, config.part_bytes, work)
         draft.mark_done(_ALL_DONE)
     if work.exists():
@@ -140,14 +175,12 @@ def _annotated(config: DataConfig, given: Inputs) -> list[Annotated]:
     ]
 
 
-def _decided(
-    draft: Draft, sources: Sequence[Annotated], config: DataConfig, earlier: Sequence[Artifact]
-) -> pa.Table:
+def _decided(draft: Draft, sources: Sequence[Annotated], config: DataConfig, given: Inputs) -> pa.Table:
     work = draft.path / _WORK
     path = work / _DECISIONS
     digest = draft.fact_of(_DECISIONS)
     if digest is None or not path.exists() or sha256_of(path) != digest:
-        decisions, counts = decide(sources, config, earlier, work)
+        decisions, counts = decide(sources, config, given.earlier, work, given.removed)
         write_durably(draft.path / WATERFALL, readable_json(counts))
         draft.mark_done(_DECISIONS, write_table(path, decisions))
     return read_table(path)

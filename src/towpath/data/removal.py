@@ -16,8 +16,8 @@ from pathlib import Path
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.errors import DataError
 from towpath.core.files import write_durably
-from towpath.data.decide import SPLITS
 from towpath.data.parts import read_table
+from towpath.data.verdicts import SPLITS
 
 LIST = "removals.jsonl"
 
@@ -72,6 +72,17 @@ def add_removals(home: Path, wishes: Iterable[Removal]) -> list[Removal]:
         lines = [json.dumps(wish.__dict__, ensure_ascii=False) + "\n" for wish in [*known, *new]]
         write_durably(home / LIST, "".join(lines).encode())
     return new
+
+
+def named_in(artifact: Artifact, wishes: Sequence[Removal]) -> list[str]:
+    """The ids of the documents, or records, of ``artifact`` that ``wishes`` name, sorted."""
+    parts = [artifact.path / name for name in artifact.files if _holds_documents(name)]
+    return sorted({found.id for part in parts for found in _in_part(artifact, "", part, wishes)})
+
+
+def _holds_documents(name: str) -> bool:
+    folder = name.split("/")[0]
+    return name.endswith(".parquet") and (folder in SPLITS or folder == name)
 
 
 def find_documents(store: Store, wishes: Sequence[Removal]) -> list[Found]:

@@ -22,11 +22,10 @@ from towpath.core.progress import progress
 from towpath.data import engine
 from towpath.data.annotating import grouped
 from towpath.data.cutting import cut
-from towpath.data.decide import DROPPED, SPLITS
 from towpath.data.parts import document_schema, keep_part, read_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.rules import CONTENT_HASH, SIGNATURE
-from towpath.data.verdicts import Annotated
+from towpath.data.verdicts import DROPPED, REMOVED, SPLITS, Annotated
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +94,8 @@ def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
             table = table.append_column(name, decided[name])
     elif decided["cuts"].null_count < decided.num_rows:
         table = table.set_column(1, "text", cut(table["text"], decided["cuts"]))
-    return _where(table, decided["split"].to_numpy() == split)
+    chosen = decided["split"].to_numpy() == split
+    return _where(table, chosen & (decided["reason"].to_numpy() != REMOVED))
 
 
 def _indexed(features: Path, ids: pa.ChunkedArray, decided: pa.Table) -> pa.Table:

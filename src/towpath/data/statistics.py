@@ -17,10 +17,10 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from towpath.data.decide import DROPPED, TRAIN, VALIDATION
 from towpath.data.documents import Documents
 from towpath.data.mixture import MixtureConfig, SourceSize, absent, source_weights
 from towpath.data.parts import part_paths, read_table
+from towpath.data.verdicts import DROPPED, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
     from towpath.data.cutting import Spans
 
+TRAIN, VALIDATION, DROPPED = SPLITS = ("train", "validation", "dropped")
 READING = "reading"
+REMOVED = "removed_on_request"
+"""The reason of documents whose text is kept nowhere."""
 
 
 @dataclass(frozen=True)
