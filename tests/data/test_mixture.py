@@ -57,7 +57,8 @@ def test_every_category_that_has_text_gets_its_share(rows: list[tuple[str, float
 
 
 def test_a_source_that_cant_fill_its_share_is_named_with_its_passes() -> None:
-    rows = portions([WEB, CODE], MixtureConfig(composition={"web": 0.5, "code": 0.5}), 10_000)
+    mixture = MixtureConfig(composition={"web": 0.5, "code": 0.5})
+    rows = portions([WEB, CODE], source_weights([WEB, CODE], mixture), mixture, 10_000)
     assert [row.epochs for row in rows] == pytest.approx([5_000 / 6_000, 10.0])
     assert rows[0].warning is None
     assert rows[1].warning is not None

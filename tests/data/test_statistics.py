@@ -47,6 +47,7 @@ def test_every_document_is_counted_once(documents: Artifact) -> None:
     assert source["dropped"] == {"exact_duplicate": N_COPIES, "too_short": N_SHORT}
     assert source["characters"] == sum(len(prose(seed)) for seed in range(N_DIFFERENT))
     assert source["hosts"] == {"host0.org": 4, "host1.org": 4, "host2.org": 4}
+    assert source["languages"] == {"en": N_DIFFERENT}
     assert source["years"] == {"2010": 6, "2011": 6}
     assert facts["duplicates"]["sizes"] == {str(N_COPIES + 1): 1}
 

@@ -211,7 +211,8 @@ def _forget(options: argparse.Namespace) -> int:
     found = find_documents(store, wishes)
     identifiers = {item.id for item in found}
     datasets = {item.dataset.id: item.dataset for item in found}
-    reached = [*datasets.values(), *made_from(store, datasets.values())]
+    records = [item for item in store.all("records") if files_with(item, identifiers)]
+    reached = [*records, *datasets.values(), *made_from(store, datasets.values())]
     lines = [f"{item.id}  {item.split} of {item.dataset.path.name}  {item.url or ''}" for item in found]
     lines += [""] if found else ["No dataset here holds it."]
     facts: list[dict[str, Any]] = []
@@ -233,7 +234,7 @@ def _advice(options: argparse.Namespace, added: int, place: Path, reached: bool)
     text = f"{added} removals were added to {place}." if added else f"{place} names it already."
     if reached:
         text += (
-            " The next run of the same command makes everything above anew without it; "
-            "delete the folders above to be rid of it now."
+            " The next run of the same command makes documents, shards and models anew without it. "
+            "Delete the folders above to be rid of it now; records hold it as long as the source gives it."
         )
     return text

@@ -59,7 +59,8 @@ def decide(
     """A row for each record of ``sources``, in order: ``split``, ``reason``, ``duplicate_of`` (an id).
 
     Of equal documents the earliest stays, sources in the order of the run file; what repeats a document
-    of ``earlier`` goes, and so do the ids ``removed``. Second comes the waterfall. ``work`` is a folder for what is too large to be held.
+    of ``earlier`` goes, and so do the ids ``removed``. Second comes the waterfall. ``work`` is a folder
+    for what is too large to be held.
 
     Raises:
         DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.

@@ -10,9 +10,10 @@ from typing import Any
 from towpath.core.artifacts import Artifact
 from towpath.core.errors import ArtifactError, DataError, did_you_mean
 from towpath.data.document import Document
+from towpath.data.mixture import MixtureConfig, SourceSize, source_weights
 from towpath.data.parts import document_schema, part_paths, read_table, to_documents
 from towpath.data.pipeline import KIND, WATERFALL
-from towpath.data.verdicts import DROPPED, SPLITS
+from towpath.data.verdicts import DROPPED, SPLITS, TRAIN
 
 
 class Documents:
@@ -35,10 +36,23 @@ class Documents:
         names = [source["name"] for source in self.artifact.config["sources"]]
         return [name for name in names if part_paths(self.artifact.path / split / name)]
 
+    def sizes(self) -> list[SourceSize]:
+        """The sources that have training documents, by the characters of those, as the mixture sees them."""
+        characters = {name: counted["characters"][TRAIN] for name, counted in self.waterfall().items()}
+        given = {source["name"]: source for source in self.artifact.config["sources"]}
+        return [
+            SourceSize(name, given[name]["category"], given[name]["weight"], characters[name])
+            for name in self.sources(TRAIN)
+        ]
+
+    def mixture(self) -> MixtureConfig | None:
+        """What the run file says of the mixture."""
+        given = self.artifact.config.get("mixture")
+        return None if given is None else MixtureConfig.model_validate(given)
+
     def weights(self) -> dict[str, float]:
-        """Weight of each source that has training documents, as the run file gives it."""
-        given = {source["name"]: source["weight"] for source in self.artifact.config["sources"]}
-        return {name: given[name] for name in self.sources("train")}
+        """Share of the training text of each source that has training documents; they sum to 1."""
+        return source_weights(self.sizes(), self.mixture())
 
     def waterfall(self) -> dict[str, Any]:
         """For each source: records read; kept, in each split; dropped and quarantined, by reason;

@@ -108,10 +108,12 @@ def _by_category(sources: Sequence[SourceSize], composition: Mapping[str, float]
 
 
 def portions(
-    sources: Sequence[SourceSize], mixture: MixtureConfig | None, training_tokens: int
+    sources: Sequence[SourceSize],
+    shares: Mapping[str, float],
+    mixture: MixtureConfig | None,
+    training_tokens: int,
 ) -> list[Portion]:
-    """What ``training_tokens`` take of each source, whose sizes are in tokens."""
-    shares = source_weights(sources, mixture)
+    """What ``training_tokens`` take of each source, whose sizes are in tokens, by their ``shares``."""
     limit = (mixture or MixtureConfig()).max_epochs
     result = []
     for source in sources:

@@ -1,7 +1,7 @@
 """Sorting out: each part of records, by what was decided, into the files of the result.
 
 train, validation, dropped   <split>/<source>/part-….parquet   the documents; dropped ones with their reason
-index                        index/<source>/part-….parquet     id, content hash and signature of kept ones
+index                        index/<source>/part-….parquet     id, hash, signature and language of kept ones
 quarantine                   quarantine.jsonl                  a line for each record that could not be read
 
 The index is what later data sets are compared with, so that this one's text is not read again.
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 INDEX_FOLDER = "index"
+LANGUAGE = "language"
+"""Column of the filter "language"; it goes into the index for the statistics."""
 QUARANTINE = "quarantine.jsonl"
 
 
@@ -101,7 +103,7 @@ def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
 def _indexed(features: Path, ids: pa.ChunkedArray, decided: pa.Table) -> pa.Table:
     import pyarrow.parquet as pq
 
-    names = [name for name in (CONTENT_HASH, SIGNATURE) if name in pq.read_schema(features).names]
+    names = [name for name in (CONTENT_HASH, SIGNATURE, LANGUAGE) if name in pq.read_schema(features).names]
     table = read_table(features, names).add_column(0, "id", ids)
     return _where(table, decided["split"].to_numpy() != DROPPED)
 

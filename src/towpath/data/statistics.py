@@ -11,15 +11,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import numpy as np
 
 from towpath.data.documents import Documents
-from towpath.data.mixture import MixtureConfig, SourceSize, absent, source_weights
+from towpath.data.mixture import absent
 from towpath.data.parts import part_paths, read_table
+from towpath.data.sorting import INDEX_FOLDER, LANGUAGE
 from towpath.data.verdicts import DROPPED, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def statistics(artifact: Artifact, tokens: Mapping[str, int] | None = None) -> d
     sources = {}
     for name, counted in waterfall.items():
         facts = _kept(documents, name).facts()
+        facts["languages"] = _languages(documents, name)
         facts["type"] = given[name]["type"]
         facts["category"] = given[name]["category"]
         facts["train_tokens"] = (tokens or {}).get(name)
@@ -116,7 +118,7 @@ def statistics(artifact: Artifact, tokens: Mapping[str, int] | None = None) -> d
         "length_edges": list(LENGTH_EDGES),
         "all": _together(sources.values()),
         "sources": sources,
-        "composition": _composition(artifact.config, sources, "train_tokens" if tokens else "characters"),
+        "composition": _composition(documents, tokens),
         "duplicates": _duplicates(documents),
     }
 
@@ -127,6 +129,16 @@ def _kept(documents: Documents, source: str) -> _Tally:
         for path in part_paths(documents.artifact.path / split / source):
             tally.add(read_table(path, _COLUMNS))
     return tally
+
+
+def _languages(documents: Documents, source: str) -> dict[str, int]:
+    """Kept documents by language, if the filter "language" looked at them."""
+    found: Counter[str] = Counter()
+    for path in part_paths(documents.artifact.path / INDEX_FOLDER / source):
+        table = read_table(path)
+        if LANGUAGE in table.column_names:
+            found.update(_values(table[LANGUAGE]))
+    return _most(found)
 
 
 def _together(sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -142,18 +154,12 @@ def _together(sources: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return {**whole, "dropped": _most(dropped), "dropped_share": share}
 
 
-def _composition(
-    config: Mapping[str, Any], sources: Mapping[str, Mapping[str, Any]], unit: str
-) -> dict[str, Any]:
+def _composition(documents: Documents, tokens: Mapping[str, int] | None) -> dict[str, Any]:
     """What each category and source is of the training text, and what it is meant to be."""
-    mixture = MixtureConfig.model_validate(config["mixture"]) if config.get("mixture") else None
-    weights = {source["name"]: source["weight"] for source in config["sources"]}
-    sizes = [
-        SourceSize(name, facts["category"], weights[name], facts[unit] or 0)
-        for name, facts in sources.items()
-        if facts[TRAIN]
-    ]
-    wanted = source_weights(sizes, mixture) if sizes else {}
+    wanted, mixture = documents.weights(), documents.mixture()
+    sizes = documents.sizes()
+    if tokens is not None:
+        sizes = [replace(size, size=tokens.get(size.name, 0)) for size in sizes]
     whole = sum(size.size for size in sizes) or 1
     categories: dict[str, dict[str, float]] = {}
     for size in sizes:
@@ -161,7 +167,7 @@ def _composition(
         row["is"] = round(row["is"] + size.size / whole, 6)
         row["wanted"] = round(row["wanted"] + wanted[size.name], 6)
     return {
-        "unit": "tokens" if unit == "train_tokens" else unit,
+        "unit": "characters" if tokens is None else "tokens",
         "categories": categories,
         "sources": {
             size.name: {"is": round(size.size / whole, 6), "wanted": round(wanted[size.name], 6)}

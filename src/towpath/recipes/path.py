@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,10 +99,14 @@ class Path:
         return make_statistics(self.store, self.made["data"], (tokens, training_tokens(tokens)))
 
     def _checkpoint(self) -> Artifact:
+        from towpath.recipes.statistics import portions_of
         from towpath.train.pretrain import make_checkpoint
 
         settings = (self.config.model, self.config.train, self.config.seed)
         parents = (self.made["tokens"], self.made["tokenizer"])
+        for portion in portions_of(self.config, self.made["data"], self.made["tokens"]):
+            if portion.warning:
+                print(f"data.mixture: {portion.warning}", file=sys.stderr)
         return make_checkpoint(self.store, self.run, settings, parents, self._validation)
 
     def _validation(self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int) -> Validate:
