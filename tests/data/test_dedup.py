@@ -2,11 +2,19 @@ from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.data.dedup.exact import exact_duplicates
-from towpath.data.dedup.near import Groups, band_keys, join_alike, near_duplicates
+from towpath.data.dedup.near import (
+    Groups,
+    band_keys,
+    join_alike,
+    least_equal,
+    near_duplicates,
+    reference_near_duplicates,
+)
 from towpath.data.hashing import content_hash, signatures
 from towpath.data.kernels.minhash import shingles
 
@@ -82,6 +90,39 @@ def test_removing_near_duplicates_twice_removes_nothing_more(rows: list[list[int
     assert np.isin(first, kept).all()
     again = near_duplicates(signatures[kept], 3, 0.6)
     assert (again == np.arange(len(kept))).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    st.lists(st.lists(st.integers(0, 2), min_size=7, max_size=7), max_size=12),
+    st.integers(1, 7),
+    st.floats(0.01, 1),
+)
+def test_the_kernel_is_its_python(rows: list[list[int]], bands: int, min_similarity: float) -> None:
+    width = 7 // bands * bands
+    signatures = np.array(rows, dtype=np.uint32).reshape(-1, 7)[:, :width].copy()
+    by_python = reference_near_duplicates(signatures, bands, min_similarity)
+    assert near_duplicates(signatures, bands, min_similarity).tolist() == by_python.tolist()
+
+
+def test_the_kernel_is_its_python_on_many_rows_and_a_template() -> None:
+    generator = np.random.default_rng(4)
+    signatures = generator.integers(0, 2**32, (20_000, BANDS * PER_BAND), np.uint32)
+    for copy, original in generator.integers(0, len(signatures), (2_000, 2)):
+        other = generator.random(BANDS * PER_BAND) < generator.random() * 0.5
+        signatures[copy] = np.where(other, signatures[copy], signatures[original])
+    signatures[::7, 8:16] = 5  # more unlike rows than are followed
+    first = near_duplicates(signatures, BANDS, 0.75)
+    assert (first == reference_near_duplicates(signatures, BANDS, 0.75)).all()
+    assert 500 < (first != np.arange(len(first))).sum() < 2_000
+
+
+@pytest.mark.parametrize("n_hashes", [1, 7, 112])
+def test_so_many_equal_hashes_are_the_share_that_is_asked_for(n_hashes: int) -> None:
+    equal = np.tri(n_hashes + 1, n_hashes, -1, dtype=bool)  # row i has i equal places
+    for min_similarity in (0.01, 0.1, 0.3, 0.7, 0.75, 6 / 7, 1.0, 1.5):
+        enough = np.flatnonzero(equal.mean(axis=1) >= min_similarity)
+        assert least_equal(n_hashes, min_similarity) == (enough[0] if len(enough) else n_hashes + 1)
 
 
 @given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9))))

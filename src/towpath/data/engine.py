@@ -163,7 +163,7 @@ def check(schema: pa.Schema, sql: str) -> None:
     Raises:
         BadExpressionError: with the reason in a few words.
     """
-    daft = _imported() if _on_ray() else _native()
+    daft = _imported() if on_ray() else _native()
     try:
         rows = daft.from_arrow(schema.empty_table()).select(daft.sql_expr(sql).alias("holds"))
         kind = rows.schema()["holds"].dtype
@@ -185,7 +185,7 @@ def groups(keys: np.ndarray) -> Iterator[np.ndarray]:
     """
     import numpy as np
 
-    if _on_ray():
+    if on_ray():
         yield from _groups_by_daft(keys)
         return
     order = np.argsort(keys, kind="stable")
@@ -208,7 +208,8 @@ def _groups_by_daft(keys: np.ndarray) -> Iterator[np.ndarray]:
         yield np.sort(members.values.to_numpy())
 
 
-def _on_ray() -> bool:
+def on_ray() -> bool:
+    """Whether the verbs run on a Ray cluster."""
     return _started is not None and _started[0] == "ray"
 
 

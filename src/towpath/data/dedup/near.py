@@ -5,6 +5,8 @@ Mining of Massive Datasets, 3.4). Deviation from the usual recipe, which joins a
 pair is joined only when its signatures agree in enough hashes, so that rows which are unlike each
 other are not chained together by chance.
 
+On one machine a compiled kernel does the same; on Ray, groups are found by the cluster.
+
 N rows, B bands, H hashes in a band.
 """
 
@@ -13,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from towpath.data import engine
+from towpath.data.kernels import near as kernel
 
 _ROWS_AT_A_TIME = 1 << 16
 _UNLIKE_ROWS = 128  # 100,000 rows with one band in common and nothing else take 4 s
@@ -22,7 +25,7 @@ _SEED = 20_231  # of the constants that mix a band into one key
 def near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -> np.ndarray:
     """For each row the first one of its group of near duplicates, itself if it is the first.
 
-    One band is in memory at a time, 16 bytes a row; ``signatures`` may be a file that is mapped.
+    One band is in memory at a time, 24 bytes a row; ``signatures`` may be a file that is mapped.
 
     Args:
         signatures: uint32, (N, B * H).
@@ -32,12 +35,28 @@ def near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -
     Returns:
         int64, (N,).
     """
+    if not engine.on_ray():
+        constants = _constants(signatures.shape[1] // bands)
+        min_equal = least_equal(signatures.shape[1], min_similarity)
+        first = kernel.first_rows(signatures, constants, bands, min_equal, _UNLIKE_ROWS)
+        if first is not None:
+            return first
+    return reference_near_duplicates(signatures, bands, min_similarity)
+
+
+def reference_near_duplicates(signatures: np.ndarray, bands: int, min_similarity: float) -> np.ndarray:
+    """``near_duplicates`` in Python over the engine's groups."""
     groups = Groups(len(signatures))
     for band in range(bands):
         for members in engine.groups(_keys_of_band(signatures, band, bands)):
             if not groups.are_one(members):
                 join_alike(members, signatures, min_similarity, groups)
     return groups.first()
+
+
+def least_equal(n_hashes: int, min_similarity: float) -> int:
+    """The least number of equal hashes of which the share is ``min_similarity``; one too many if none is."""
+    return int(np.searchsorted(np.arange(n_hashes + 1) / n_hashes, min_similarity))
 
 
 def _keys_of_band(signatures: np.ndarray, band: int, bands: int) -> np.ndarray:
@@ -55,10 +74,15 @@ def band_keys(signatures: np.ndarray, bands: int) -> np.ndarray:
     Different bands share a key about once in 2**64 pairs; the signatures tell them apart later.
     """
     per_band = signatures.reshape(len(signatures), bands, -1).astype(np.uint64)  # (N, B, H)
-    constants = np.random.default_rng(_SEED).integers(0, 2**64, per_band.shape[1:], np.uint64) | np.uint64(1)
-    keys = (per_band * constants).sum(axis=2, dtype=np.uint64)  # wraps around on purpose
+    keys = (per_band * _constants(bands, per_band.shape[2])).sum(
+        axis=2, dtype=np.uint64
+    )  # wraps around on purpose
     keys ^= keys >> np.uint64(32)
     return keys * np.uint64(0x9E3779B97F4A7C15)
+
+
+def _constants(*shape: int) -> np.ndarray:
+    return np.random.default_rng(_SEED).integers(0, 2**64, shape, np.uint64) | np.uint64(1)
 
 
 def join_alike(members: np.ndarray, signatures: np.ndarray, min_similarity: float, groups: Groups) -> None:
