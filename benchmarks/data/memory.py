@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import resource
 import subprocess
 import sys
@@ -42,12 +43,12 @@ def main() -> None:
 
 
 def sentences() -> list[str]:
-    """English sentences of the Python documentation that comes with the interpreter."""
+    """English sentences without code of the Python documentation that comes with the interpreter."""
     import pydoc_data.topics
 
     text = " ".join(" ".join(topic.split()) for topic in pydoc_data.topics.topics.values())
-    found = [f"{sentence.strip()}." for sentence in text.split(". ")]
-    return [sentence for sentence in found if 40 < len(sentence) < 300 and sentence[0].isupper()]
+    found = re.findall(r"(?<=[.] )[A-Z][a-z]+(?:,? [a-z]+){6,40}[.]", text)
+    return sorted(set(found))
 
 
 def documents(pool: list[str], size_bytes: float) -> Iterator[str]:
@@ -60,7 +61,8 @@ def documents(pool: list[str], size_bytes: float) -> Iterator[str]:
             chosen[chance.randrange(len(chosen))] = chance.choice(pool)
         else:
             chosen = [
-                f"{chance.choice(pool)[:-1]} {chance.randrange(10**6)}." for _ in range(SENTENCES_A_DOCUMENT)
+                f"{chance.choice(pool)[:-1]} number {chance.randrange(10**6)}."
+                for _ in range(SENTENCES_A_DOCUMENT)
             ]
         earlier.append(chosen)
         if len(earlier) > EARLIER:
@@ -113,6 +115,8 @@ def make_limited(folder: Path, n_documents: int, limit_bytes: int) -> dict[str, 
     }
     if group:
         facts["failures_to_stay_below"] = int((group / "memory.oom_control").read_text().split()[-1])
+        while (group / "cgroup.procs").read_text():  # workers on their way out
+            time.sleep(0.1)
         group.rmdir()
     if answer.returncode == 0:
         facts["counts"] = json.loads(answer.stdout)["counts"]
