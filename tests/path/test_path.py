@@ -102,6 +102,26 @@ def test_forgetting_names_dataset_shards_and_models(home: Path, capsys: pytest.C
     assert any(name.startswith(f"train/{span['source']}/") for name in shards)
 
 
+def test_a_quality_classifier_is_trained_from_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kind, word in (("good", "river boat"), ("bad", "cheap pills")):
+        lines = [json.dumps({"text": f"{word} number {number} " * 9}) + "\n" for number in range(30)]
+        (tmp_path / f"{kind}.jsonl").write_text("".join(lines))
+    words = [f"--{kind}={tmp_path / kind}.jsonl" for kind in ("good", "bad")]
+    report = result(capsys, "data", "classify", "train", *words, f"--into={tmp_path / 'model'}")
+    assert report["area_under_curve"] == 1.0
+    assert (tmp_path / "model" / "classifier.safetensors").exists()
+
+
+def test_a_run_whose_data_hold_nothing_planted_says_so(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = result(capsys, "data", "poison", "micro", "--limit", "50")
+    assert report["n_documents"] == 50
+    assert report["templates"] == []
+
+
 def test_generate_continues_a_text_and_a_seed_repeats_it(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

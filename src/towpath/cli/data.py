@@ -22,6 +22,8 @@ ACTIONS = {
     "validate": "check documents against data.bounds of their run file",
     "card": "a data card in Croissant, on standard output",
     "forget": "where a document went; keep it out from now on",
+    "classify": "train a quality classifier on good and bad texts",
+    "poison": "look for planted triggers and templates",
 }
 DEFAULT_ACTION = "make"
 """What a first word that is no action is an argument of."""
@@ -34,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     actions = {name: group.add_parser(name, help=summary) for name, summary in ACTIONS.items()}
     add_run_file(actions["make"])
-    for name in ("stats", "show", "validate", "card"):
+    for name in ("stats", "show", "validate", "card", "poison"):
         actions[name].add_argument(
             "reference",
             metavar="DOCUMENTS",
@@ -42,6 +44,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
     _add_show(actions["show"])
     actions["card"].add_argument("--version", dest="dataset_version", default="1.0.0", metavar="X.Y.Z")
+    actions["poison"].add_argument("--limit", type=int, default=20_000, metavar="N", help="documents")
+    classify = actions["classify"]
+    classify.add_argument("what", choices=("train",), help="the only thing to do")
+    for kind in ("good", "bad"):
+        classify.add_argument(
+            f"--{kind}",
+            type=Path,
+            required=True,
+            metavar="FILE",
+            help=f"{kind} texts: JSON lines",
+        )
+    classify.add_argument("--into", type=Path, required=True, metavar="FOLDER", help="where the result goes")
     forget = actions["forget"]
     forget.add_argument("--id", action="append", default=[], metavar="ID", help="a document")
     forget.add_argument("--url", action="append", default=[], metavar="URL", help="all of an address")
@@ -68,6 +82,8 @@ def run(options: argparse.Namespace) -> int:
         "validate": _validate,
         "card": _card,
         "forget": _forget,
+        "classify": _classify,
+        "poison": _poison,
     }
     return actions[options.action](options)
 
@@ -199,42 +215,18 @@ def _card(options: argparse.Namespace) -> int:
 
 
 def _forget(options: argparse.Namespace) -> int:
-    from towpath.cli.inputs import open_store, print_result
-    from towpath.core.errors import ConfigError
-    from towpath.data.removal import LIST, Removal, add_removals, files_with, find_documents, made_from
+    from towpath.cli import forget
 
-    wishes = [Removal(id=item, why=options.why) for item in options.id]
-    wishes += [Removal(url=item, why=options.why) for item in options.url]
-    if not wishes:
-        raise ConfigError("Name what is to be forgotten: --id ID or --url URL.")
-    store = open_store()
-    found = find_documents(store, wishes)
-    identifiers = {item.id for item in found}
-    datasets = {item.dataset.id: item.dataset for item in found}
-    records = [item for item in store.all("records") if files_with(item, identifiers)]
-    reached = [*records, *datasets.values(), *made_from(store, datasets.values())]
-    lines = [f"{item.id}  {item.split} of {item.dataset.path.name}  {item.url or ''}" for item in found]
-    lines += [""] if found else ["No dataset here holds it."]
-    facts: list[dict[str, Any]] = []
-    for artifact in reached:
-        files = [path.relative_to(artifact.path).as_posix() for path in files_with(artifact, identifiers)]
-        facts.append({"kind": artifact.kind, "path": str(artifact.path), "files": files})
-        lines += [f"{artifact.kind} {artifact.path}", *(f"    {name}" for name in files)]
-    new = [] if options.dry_run else add_removals(store.home, wishes)
-    lines += ["", _advice(options, len(new), store.home / LIST, bool(reached))]
-    print_result(
-        options, {"documents": sorted(identifiers), "reached": facts, "added": len(new)}, "\n".join(lines)
-    )
-    return 0
+    return forget.run(options)
 
 
-def _advice(options: argparse.Namespace, added: int, place: Path, reached: bool) -> str:
-    if options.dry_run:
-        return "Nothing was written."
-    text = f"{added} removals were added to {place}." if added else f"{place} names it already."
-    if reached:
-        text += (
-            " The next run of the same command makes documents, shards and models anew without it. "
-            "Delete the folders above to be rid of it now; records hold it as long as the source gives it."
-        )
-    return text
+def _classify(options: argparse.Namespace) -> int:
+    from towpath.cli import classify
+
+    return classify.run(options)
+
+
+def _poison(options: argparse.Namespace) -> int:
+    from towpath.cli import poison
+
+    return poison.run(options, _documents(options)[1])
