@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -39,6 +41,18 @@ def test_equal_texts_are_found_across_case_and_white_space() -> None:
     hashes = pa.array([content_hash(text) for text in ("a", "b", "A ", "b", "c", " a")], pa.binary())
     assert exact_duplicates(hashes).tolist() == [0, 1, 0, 1, 4, 0]
     assert exact_duplicates(pa.array([], pa.binary())).tolist() == []
+
+
+@settings(deadline=None)
+@given(
+    st.text(
+        st.sampled_from("aB \t\n\x1c\x85\xa0\u1680\u2009\u2028\u200b\u3000ÄİΣßﬀ")
+        | st.characters(codec="utf-8")
+    )
+)
+def test_the_hash_is_of_lower_case_words_with_a_space_between_them(text: str) -> None:
+    normalised = " ".join(text.lower().split())
+    assert content_hash(text) == hashlib.blake2b(normalised.encode(), digest_size=16).digest()
 
 
 def test_signatures_estimate_the_share_of_common_shingles() -> None:
