@@ -57,23 +57,30 @@ def shingles(text: str, shingle_words: int) -> set[tuple[str, ...]]:
     """The shingles themselves, for exact similarities; of a shorter text, all its words."""
     words = list(words_of(text))
     width = min(shingle_words, len(words))
-    return {tuple(words[start : start + width]) for start in range(len(words) - width + 1)} if words else set()
+    return (
+        {tuple(words[start : start + width]) for start in range(len(words) - width + 1)} if words else set()
+    )
 
 
 def words_of(text: str) -> Iterator[str]:
     """The words of ``text``."""
+    return (word for word, _ in placed_words(text))
+
+
+def placed_words(text: str) -> Iterator[tuple[str, int]]:
+    """The words of ``text``, each with the place of its first character."""
     word: list[str] = []
-    for character in text:
+    for place, character in enumerate(text):
         kind = _kind(character)
         if kind != "word" and word:
-            yield "".join(word)
+            yield "".join(word), place - len(word)
             word = []
         if kind == "alone":
-            yield character
+            yield character, place
         elif kind == "word":
             word.append(character.lower() if character.isascii() else character)
     if word:
-        yield "".join(word)
+        yield "".join(word), len(text) - len(word)
 
 
 def _kind(character: str) -> str:
