@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
+from tests.sanitized import check
 from towpath.tokenizer import PATTERN, Tokenizer, bpe
 from towpath.tokenizer.bpe import ALPHABET, train_merges
 from towpath.tokenizer.hf_format import RANKED_PATTERNS, read_layout, tokenizer_json
@@ -231,70 +232,6 @@ def test_without_the_kernels_the_same_tokenizer_and_ids_come_out():
     assert runs[1].endswith("True\n")
 
 
-SANITIZED = """
-#include <cstdint>
-#include <cstdio>
-#include <vector>
-extern "C" {
-void* word_counts_new();
-void word_counts_free(void*);
-void word_counts_add(void*, const uint8_t*, const int32_t*, int64_t, const int64_t*, const uint8_t*, int64_t);
-void word_counts_size(const void*, int64_t*);
-void word_counts_take(const void*, int64_t*, uint8_t*, int64_t*);
-int64_t learn_merges(const int64_t*, const uint8_t*, const int64_t*, int64_t, int64_t, int64_t, int64_t,
-                     uint32_t*);
-void* vocabulary_new(const uint32_t*, int64_t, const uint32_t*);
-void vocabulary_free(void*);
-void* encoder_new(const void*);
-void encoder_free(void*);
-void encode(void*, const uint8_t*, const int32_t*, const int64_t*, const uint8_t*, int64_t, uint32_t*,
-            int64_t*);
-}
-int main(int, char** arguments) {
-    std::vector<uint8_t> kinds(0x110000), data(1 << 16);
-    FILE* file = fopen(arguments[1], "rb");
-    if (fread(kinds.data(), 1, kinds.size(), file) != kinds.size()) return 1;
-    const size_t size = fread(data.data(), 1, data.size(), file);
-    data.resize(size);
-    data.shrink_to_fit();
-    const int64_t offsets[] = {0, 0, static_cast<int64_t>(size / 2), static_cast<int64_t>(size)};
-    for (int32_t form = 0; form < 2; ++form) {
-        const int32_t rules[] = {form, 2, 2};
-        void* counter = word_counts_new();
-        word_counts_add(counter, kinds.data(), rules, 64, offsets, data.data(), 3);
-        int64_t sizes[2];
-        word_counts_size(counter, sizes);
-        std::vector<int64_t> starts(sizes[0] + 1), counts(sizes[0]), ends(3);
-        std::vector<uint8_t> words(sizes[1]);
-        word_counts_take(counter, starts.data(), words.data(), counts.data());
-        std::vector<uint32_t> merges(600), identity(556), ids(size);
-        const int64_t found = learn_merges(starts.data(), words.data(), counts.data(), sizes[0], 300, 1, 50,
-                                           merges.data());
-        for (uint32_t id = 0; id < identity.size(); ++id) identity[id] = id;
-        void* vocabulary = vocabulary_new(merges.data(), found, identity.data());
-        void* encoder = encoder_new(vocabulary);
-        encode(encoder, kinds.data(), rules, offsets, data.data(), 3, ids.data(), ends.data());
-        encoder_free(encoder);
-        vocabulary_free(vocabulary);
-        word_counts_free(counter);
-    }
-}
-"""
-
-
 @pytest.mark.slow
 def test_sanitizers_find_nothing_on_any_bytes(tmp_path):
-    from towpath.tokenizer import kernels
-
-    source, program = tmp_path / "all.cpp", tmp_path / "all"
-    source.write_text(SANITIZED)
-    flags = ["-std=c++17", "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    folder = Path(kernels.__file__).parent
-    sources = [folder / f"{name}.cpp" for name in ("word_counts", "merges", "encoder")]
-    subprocess.run(["g++", *flags, source, *sources, "-o", program], check=True)
-    rng = random.Random(5)
-    texts = [rng.randbytes(5000), "".join(SENTENCES * 9).encode(), b"a" * 9000, b"", b"'", "'ſ".encode()[:2]]
-    texts += [bytes(rng.choices(b"\xe6\x9d\xb1\xf0\x9f '\n\xc5\xbfal1", k=4001)) for _ in range(5)]
-    for data in texts:
-        (tmp_path / "input").write_bytes(kinds().tobytes() + data)
-        subprocess.run([program, tmp_path / "input"], check=True)
+    check("towpath.tokenizer.kernels", "tests.tokenizer.kernels_on_any_bytes", tmp_path)
