@@ -10,6 +10,7 @@ from towpath.core.config import Execution, Section
 from towpath.data.bounds import Bound
 from towpath.data.cleaners import CLEANERS, CleanerConfig
 from towpath.data.document import Domain
+from towpath.data.evaluation_sets import EvaluationSet
 from towpath.data.filters import FILTERS, FilterConfig
 from towpath.data.mixture import MixtureConfig
 from towpath.data.sources import SOURCES, Source
@@ -68,6 +69,9 @@ class DataConfig(Section):
     """What ``towpath data validate`` asks of the statistics, by path: ``"all.documents" = {min = 1000}``."""
     substrings: SubstringsConfig = SubstringsConfig()
     """How repeated stretches inside documents are found; off unless it is enabled."""
+    decontaminate: tuple[EvaluationSet, ...] = ()
+    """Evaluation sets: documents that share a run of words with one of their records are dropped as
+    "contaminated", or the run is cut out. ``contamination.json`` of the result has a report for each task."""
     keep_by: tuple[str, ...] = ()
     """Of near duplicates the one with the highest value of the first of these feature columns stays, then
     of the second ("-n_edits": the lowest), then the one that is read first."""

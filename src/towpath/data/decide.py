@@ -24,6 +24,7 @@ from towpath.data import engine
 from towpath.data.annotating import grouped
 from towpath.data.config import DataConfig
 from towpath.data.cutting import Spans
+from towpath.data.decontaminating import drop_contaminated
 from towpath.data.parts import read_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.repeats import Index, cut_repeats, drop_exact, drop_near
@@ -55,12 +56,12 @@ def decide(
     earlier: Sequence[Artifact],
     work: Path,
     removed: Sequence[str] = (),
-) -> tuple[pa.Table, dict[str, Any]]:
+) -> tuple[pa.Table, dict[str, Any], dict[str, Any] | None]:
     """A row for each record of ``sources``, in order: ``split``, ``reason``, ``duplicate_of`` (an id).
 
     Of equal documents the earliest stays, sources in the order of the run file; what repeats a document
-    of ``earlier`` goes, and so do the ids ``removed``. Second comes the waterfall. ``work`` is a folder
-    for what is too large to be held.
+    of ``earlier`` goes, and so do the ids ``removed``. Second comes the waterfall, third the report of
+    what overlaps evaluation sets, None without any. ``work`` is a folder for what is too large to be held.
 
     Raises:
         DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.
@@ -75,6 +76,10 @@ def decide(
     if config.near_duplicates.enabled:
         drop_near(found, sources, config, index, work)
         _check_shares(found, config.max_drop_share)
+    contamination = None
+    if config.decontaminate:
+        contamination = drop_contaminated(found, sources, config, work)
+        _check_shares(found, config.max_drop_share)
     if config.substrings.enabled:
         cut_repeats(found, sources, config.substrings, work)
         _check_shares(found, config.max_drop_share)
@@ -85,7 +90,7 @@ def decide(
         found.first[own]
     ]  # what repeats a near duplicate repeats what that repeats
     splits = _splits(found, config.validation_share)
-    return _decisions(found, splits, index), waterfall(found, splits)
+    return _decisions(found, splits, index), waterfall(found, splits), contamination
 
 
 def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:

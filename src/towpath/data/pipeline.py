@@ -31,11 +31,13 @@ from towpath.data.annotating import Plan, make_features
 from towpath.data.config import DataConfig
 from towpath.data.decide import decide
 from towpath.data.digests import FileDigests
+from towpath.data.evaluation_sets import EvaluationSet
 from towpath.data.parts import read_table, write_table
 from towpath.data.reading import make_records, records_meaning
 from towpath.data.removal import named_in, read_removals
 from towpath.data.rules import check_rules
 from towpath.data.sorting import sort_out
+from towpath.data.sources import Source
 from towpath.data.verdicts import TRAIN, VALIDATION, Annotated
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 KIND = "documents"
 WATERFALL = "waterfall.json"
+CONTAMINATION = "contamination.json"
 _WORK = "work"
 _DECISIONS = "decisions.parquet"
 _ALL_DONE = "content"
@@ -65,7 +68,9 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
         raise ConfigError(
             'data.sources is empty. Name what to read, for example {type = "files", path = "texts"}.'
         )
-    inputs, plan = _fingerprints(store, config), Plan.of(config)
+    found = _fingerprints(store, config.sources)
+    inputs = {source.name: digest for source, digest in zip(config.sources, found, strict=True)}
+    plan = Plan.of(config)
     parents = []
     for source in config.sources:
         meaning = records_meaning(source, config, inputs[source.name])
@@ -73,6 +78,8 @@ def make_documents(store: Store, config: DataConfig, name: str = KIND) -> Artifa
         parents.append(artifact_id(annotating.KIND, plan.meaning(), [records]))
     earlier = [_comparable(store.open(reference, KIND), config) for reference in config.against]
     meaning = {**identity(config), "against": [artifact.id for artifact in earlier]}
+    if config.decontaminate:
+        meaning["evaluation_sets"] = _fingerprints(store, config.decontaminate)
     given = Inputs(store, inputs, plan, earlier)
     ids = [*parents, *(artifact.id for artifact in earlier)]
     removed = _removed(config, given, meaning, ids)
@@ -123,10 +130,10 @@ def _comparable(earlier: Artifact, config: DataConfig) -> Artifact:
     return earlier
 
 
-def _fingerprints(store: Store, config: DataConfig) -> dict[str, str]:
+def _fingerprints(store: Store, inputs: Sequence[Source | EvaluationSet]) -> list[str]:
     digests = FileDigests(store.home / "cache" / "file-digests.json")
     try:
-        return {source.name: source.fingerprint(digests.sha256) for source in config.sources}
+        return [found.fingerprint(digests.sha256) for found in inputs]
     finally:
         digests.save()
 
@@ -180,8 +187,10 @@ def _decided(draft: Draft, sources: Sequence[Annotated], config: DataConfig, giv
     path = work / _DECISIONS
     digest = draft.fact_of(_DECISIONS)
     if digest is None or not path.exists() or sha256_of(path) != digest:
-        decisions, counts = decide(sources, config, given.earlier, work, given.removed)
+        decisions, counts, contamination = decide(sources, config, given.earlier, work, given.removed)
         write_durably(draft.path / WATERFALL, readable_json(counts))
+        if contamination:
+            write_durably(draft.path / CONTAMINATION, readable_json(contamination))
         draft.mark_done(_DECISIONS, write_table(path, decisions))
     return read_table(path)
 

@@ -142,7 +142,10 @@ def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int
 def cut_repeats(
     found: Verdicts, sources: Sequence[Annotated], substrings: SubstringsConfig, work: Path
 ) -> None:
-    """Cut what stands in an earlier text, and drop what has too little left."""
+    """Cut what stands in an earlier text, and drop what has too little left.
+
+    What has been cut before stays as it is: the stretches of the two may overlap.
+    """
     import pyarrow as pa
 
     work.mkdir(parents=True, exist_ok=True)
@@ -150,6 +153,8 @@ def cut_repeats(
     too_short = []
     records = [source.records for source in sources]
     for cut in find_cuts(found.codes < 0, records, substrings, work):
+        if cut.row in found.cuts:
+            continue
         characters[cut.row] -= cut.n_chars
         found.cuts[cut.row] = cut.spans
         if characters[cut.row] < substrings.min_rest_chars:
