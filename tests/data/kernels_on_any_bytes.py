@@ -15,6 +15,7 @@ from towpath.data.kernels import classifier, minhash, ngram_overlap, winnow
 from towpath.data.kernels.language_id import LabelPredictor
 from towpath.data.kernels.mojibake_gate import mojibake_gate
 from towpath.data.kernels.pii_gate import pii_gate
+from towpath.data.kernels.single_spaces import single_spaces
 from towpath.data.kernels.text_features import text_features
 from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.wikitext import compiled_text
@@ -52,6 +53,7 @@ def on_texts(texts: Texts) -> None:
     text_features(texts)
     mojibake_gate(texts)
     pii_gate(texts)
+    single_spaces(texts)
     for bounded in (False, True):
         WordLists({"one": ["the boat", "s", "日本"], "two": ["é", "lock"]}, bounded=bounded).counts(texts)
     for shingle_words, n_hashes in ((1, 1), (5, 112)):

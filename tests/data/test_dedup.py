@@ -17,8 +17,10 @@ from towpath.data.dedup.near import (
     near_duplicates,
     reference_near_duplicates,
 )
-from towpath.data.hashing import content_hash, signatures
+from towpath.data.hashing import content_hash, content_hashes, signatures
 from towpath.data.kernels.minhash import shingles
+from towpath.data.kernels.single_spaces import reference_single_spaces, single_spaces
+from towpath.data.kernels.texts import Texts
 
 from .conftest import prose
 
@@ -52,7 +54,20 @@ def test_equal_texts_are_found_across_case_and_white_space() -> None:
 )
 def test_the_hash_is_of_lower_case_words_with_a_space_between_them(text: str) -> None:
     normalised = " ".join(text.lower().split())
-    assert content_hash(text) == hashlib.blake2b(normalised.encode(), digest_size=16).digest()
+    expected = hashlib.blake2b(normalised.encode(), digest_size=16).digest()
+    several = content_hashes(pa.array(["", text, "a\n b "], pa.large_string())).to_pylist()
+    assert several == [content_hash(""), expected, content_hash("a b")]
+    assert content_hash(text) == expected
+
+
+def test_the_kernel_parts_at_the_white_space_of_python_and_nothing_else() -> None:
+    characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
+    texts = Texts.of_bytes(
+        f"a{start}".join(characters[start : start + 500]).encode() for start in range(0, len(characters), 500)
+    )
+    compiled, by_python = single_spaces(texts), reference_single_spaces(texts)
+    assert compiled.offsets.tolist() == by_python.offsets.tolist()
+    assert compiled.data[: compiled.offsets[-1]].tobytes() == by_python.data.tobytes()
 
 
 def test_signatures_estimate_the_share_of_common_shingles() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from towpath.data.kernels import minhash
+from towpath.data.kernels.single_spaces import single_spaces
 from towpath.data.kernels.texts import Texts
 
 if TYPE_CHECKING:
@@ -16,15 +18,22 @@ HASH_BYTES = 16
 
 def content_hash(text: str) -> bytes:
     """128 bits of BLAKE2b of ``text`` in lower case with single spaces: equal for exact duplicates."""
-    normalised = " ".join(text.lower().split())
-    return hashlib.blake2b(normalised.encode(), digest_size=HASH_BYTES).digest()
+    return _digest(" ".join(text.lower().split()).encode())
 
 
 def content_hashes(texts: pa.Array) -> pa.Array:
     """The ``content_hash`` of each text, fixed_size_binary(16)."""
     import pyarrow as pa
 
-    return pa.array(map(content_hash, texts.to_pylist()), pa.binary(HASH_BYTES))
+    lower = Texts.of_bytes(text.lower().encode() for text in texts.to_pylist())
+    normalised = single_spaces(lower)
+    content, stops = normalised.data.data, normalised.offsets.tolist()
+    digests = [_digest(content[start:stop]) for start, stop in pairwise(stops)]
+    return pa.array(digests, pa.binary(HASH_BYTES))
+
+
+def _digest(normalised: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(normalised, digest_size=HASH_BYTES).digest()
 
 
 def signatures(texts: pa.Array, n_hashes: int, shingle_words: int) -> pa.Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,14 @@ class Texts:
         starts = np.zeros(1, np.int64) if offsets is None else np.frombuffer(offsets, np.int64)
         starts = starts[array.offset : array.offset + len(array) + 1]
         return cls(starts, np.frombuffer(data or b"", np.uint8))
+
+    @classmethod
+    def of_bytes(cls, texts: Iterable[bytes]) -> Texts:
+        """``texts`` copied into one buffer."""
+        texts = list(texts)
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum([len(text) for text in texts], out=offsets[1:])
+        return cls(offsets, np.frombuffer(b"".join(texts), np.uint8))
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
