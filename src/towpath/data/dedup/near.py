@@ -18,7 +18,7 @@ from towpath.data import engine
 from towpath.data.kernels import near as kernel
 
 _ROWS_AT_A_TIME = 1 << 16
-_UNLIKE_ROWS = 128  # 100,000 rows with one band in common and nothing else take 4 s
+_UNLIKE_ROWS = 128  # 100,000 rows with one band in common and nothing else take 4 s, by the kernel 0.5 s
 _SEED = 20_231  # of the constants that mix a band into one key
 
 
