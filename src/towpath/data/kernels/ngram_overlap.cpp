@@ -68,8 +68,14 @@ public:
             records_.add(data + offsets[i], data + offsets[i + 1]);
             const auto found = static_cast<int64_t>(records_.words.size() - firsts.back());
             lengths[i] = found >= most_words[i] ? most_words[i] : found >= least_words[i] ? found : 0;
+            const auto length = static_cast<size_t>(lengths[i]);
+            const bool known = std::find(lengths_.begin(), lengths_.end(), length) != lengths_.end();
+            if (length && !known) lengths_.push_back(length);
         }
         firsts.push_back(records_.words.size());
+        std::sort(lengths_.begin(), lengths_.end());
+        if (lengths_.empty()) return;
+        shortest_power_ = power_of(lengths_[0]);
         size_t places = 64;
         while (places < records_.words.size() * 2) places *= 2;
         slots_.assign(places, Slot{0, -1});
@@ -77,21 +83,23 @@ public:
         for (int64_t i = 0; i < n; i++) {
             const auto length = static_cast<size_t>(lengths[i]);
             if (!length) continue;
-            if (std::find(lengths_.begin(), lengths_.end(), length) == lengths_.end()) lengths_.push_back(length);
             const uint64_t power = power_of(length);
             for (size_t at = firsts[i]; at + length <= firsts[i + 1]; at++) insert(at, length, power);
         }
-        std::sort(lengths_.begin(), lengths_.end());
     }
 
     const std::vector<size_t>& lengths() const { return lengths_; }
 
-    // The number of a run, or -1.
-    int64_t find(uint64_t hash, const Word* words, size_t n_words) const {
-        const uint64_t bit = bit_of(hash);
-        if (!(bits_[bit >> 6] >> (bit & 63) & 1)) return -1;
-        const Slot& slot = slots_[place_of(hash, words, n_words)];
-        return slot.gram;
+    // False: no run begins as the text does at word `at`. Most places of most texts end here.
+    bool may_begin(const Hashed& text, size_t at) const {
+        const uint64_t bit = bit_of(text, at);
+        return bits_[bit >> 6] >> (bit & 63) & 1;
+    }
+
+    // The number of the run of n_words at word `at` of a text, or -1.
+    int64_t find(const Hashed& text, size_t at, size_t n_words) const {
+        const uint64_t hash = text.run(at, n_words, power_of(n_words));
+        return slots_[place_of(hash, &text.words[at], n_words)].gram;
     }
 
 private:
@@ -106,10 +114,13 @@ private:
     Hashed records_;
     std::vector<Gram> grams_;
     std::vector<Slot> slots_;
-    std::vector<uint64_t> bits_;
+    std::vector<uint64_t> bits_;  // of the first words of each run, as many as the shortest run has
     std::vector<size_t> lengths_;
+    uint64_t shortest_power_ = 1;
 
-    uint64_t bit_of(uint64_t hash) const { return hash >> 20 & (bits_.size() * 64 - 1); }
+    uint64_t bit_of(const Hashed& text, size_t at) const {
+        return text.run(at, lengths_[0], shortest_power_) >> 20 & (bits_.size() * 64 - 1);
+    }
 
     void insert(size_t at, size_t n_words, uint64_t power) {
         const uint64_t hash = records_.run(at, n_words, power);
@@ -117,7 +128,8 @@ private:
         if (slot.gram >= 0) return;
         slot = {hash, static_cast<int64_t>(grams_.size())};
         grams_.push_back({at, n_words});
-        bits_[bit_of(hash) >> 6] |= 1ull << (bit_of(hash) & 63);
+        const uint64_t bit = bit_of(records_, at);
+        bits_[bit >> 6] |= 1ull << (bit & 63);
     }
 
     // Where these words are, or the free slot where they would be.
@@ -135,21 +147,24 @@ private:
 }  // namespace
 
 // hits: (capacity, 5) of row, start and stop in bytes of its text, number of the run, its words.
-// Returns how many there are, which may be more than were written. lengths: (n_records,).
+// Returns how many there are, which may be more than were written. record_lengths: (n_records,).
 extern "C" __attribute__((visibility("default"))) int64_t ngram_overlaps(
     const int64_t* record_offsets, const uint8_t* record_data, int64_t n_records, const int64_t* most_words,
     const int64_t* least_words, const int64_t* offsets, const uint8_t* data, int64_t n_texts, int64_t capacity,
-    int64_t* lengths, int64_t* hits) {
-    const Grams grams(record_offsets, record_data, n_records, most_words, least_words, lengths);
+    int64_t* record_lengths, int64_t* hits) {
+    const Grams grams(record_offsets, record_data, n_records, most_words, least_words, record_lengths);
+    const std::vector<size_t>& lengths = grams.lengths();
+    if (lengths.empty()) return 0;
     Hashed text;
     int64_t n_hits = 0;
     for (int64_t row = 0; row < n_texts; row++) {
         const uint8_t* start = data + offsets[row];
         text.read(start, data + offsets[row + 1]);
-        for (const size_t n_words : grams.lengths()) {
-            const uint64_t power = power_of(n_words);
-            for (size_t at = 0; at + n_words <= text.words.size(); at++) {
-                const int64_t gram = grams.find(text.run(at, n_words, power), &text.words[at], n_words);
+        for (size_t at = 0; at + lengths[0] <= text.words.size(); at++) {
+            if (!grams.may_begin(text, at)) continue;
+            for (const size_t n_words : lengths) {
+                if (at + n_words > text.words.size()) break;
+                const int64_t gram = grams.find(text, at, n_words);
                 if (gram < 0) continue;
                 if (n_hits++ >= capacity) continue;
                 int64_t* hit = hits + (n_hits - 1) * COLUMNS;

@@ -38,7 +38,7 @@ class Overlaps:
 
     hits: np.ndarray
     """int64, (H, 5): row of the text, start and stop in its bytes, number of the run, its words; by row,
-    then by number of words, then by place. Runs are numbered by their first place in the records."""
+    then by place, then by number of words. Runs are numbered by their first place in the records."""
     lengths: np.ndarray
     """int64, (R,): words in a run of each record, 0 for those left out."""
 
@@ -74,10 +74,10 @@ def reference_overlaps(records: Records, texts: Texts) -> Overlaps:
     hits: list[tuple[int, ...]] = []
     for row in range(len(texts)):
         found = _words_in_bytes(texts.bytes_of(row))
-        for length in sorted({*lengths} - {0}):
-            for place in range(len(found) - length + 1):
+        for place in range(len(found)):
+            for length in sorted({*lengths} - {0}):
                 window = found[place : place + length]
-                run = runs.get(tuple(word for word, _, _ in window))
+                run = runs.get(tuple(word for word, _, _ in window)) if len(window) == length else None
                 if run is not None:
                     hits.append((row, window[0][1], window[-1][2], run, length))
     return Overlaps(np.array(hits, np.int64).reshape(-1, 5), np.array(lengths, np.int64))
