@@ -8,17 +8,24 @@ namespace {
 
 constexpr int64_t kNone = -1;
 
-bool is_space(uint8_t c) { return c <= ' ' && ((1ull << c) & 0x100003600ull) != 0; }  // HTML's: no \\v
+bool is_space(uint8_t c) { return c <= ' ' && ((1ull << c) & 0x100003600ull) != 0; }  // HTML's, without \v
 bool is_letter(uint8_t c) { return static_cast<uint8_t>((c | 32) - 'a') < 26; }
 uint8_t lower(uint8_t c) { return static_cast<uint8_t>(c - 'A') < 26 ? c | 32 : c; }
 
 struct Words {
     const char* const* words;
     int count;
+    uint32_t initials;  // a bit for each first letter
+
+    constexpr Words(const char* const* some, int how_many) : words(some), count(how_many), initials(0) {
+        for (int i = 0; i < how_many; ++i) initials |= 1u << (some[i][0] & 31);
+    }
+    bool may_start(uint8_t c) const { return is_letter(c) && (initials >> (c & 31) & 1) != 0; }
 };
 
 // Which of the words these bytes are in any case, or -1.
 int which(const Words& words, const uint8_t* bytes, int64_t length) {
+    if (!words.may_start(bytes[0])) return -1;
     for (int i = 0; i < words.count; ++i) {
         const char* word = words.words[i];
         if (static_cast<uint8_t>(word[0]) != lower(bytes[0])) continue;
@@ -31,18 +38,18 @@ int which(const Words& words, const uint8_t* bytes, int64_t length) {
 
 // The first kNeverRead are cut from every page, the others where only the main content is wanted.
 constexpr int kNeverRead = 6;
-const char* const kCut[] = {"script", "style", "svg", "noscript", "iframe", "template",
+constexpr const char* kCut[] = {"script", "style", "svg", "noscript", "iframe", "template",
                             "nav", "select", "footer", "object", "canvas", "video", "audio"};
-const char* const kVerbatim[] = {"pre", "title", "textarea", "xmp"};
-const char* const kVoid[] = {"img", "link", "source", "input", "embed", "track", "area", "wbr"};
-const char* const kKept[] = {"class", "id", "role", "hidden", "style", "name", "content",
+constexpr const char* kVerbatim[] = {"pre", "title", "textarea", "xmp"};
+constexpr const char* kVoid[] = {"img", "link", "source", "input", "embed", "track", "area", "wbr"};
+constexpr const char* kKept[] = {"class", "id", "role", "hidden", "style", "name", "content",
                              "itemprop", "rel", "charset", "http-equiv", "aria-hidden", "aria-expanded", "data-ad", "data-advertisement", "data-text-ad"};
 // A meta element that names none of these goes.
-const char* const kMeta[] = {"charset", "robots", "tdm-"};
-const char* const kHiddenClass[] = {"comment", "cookie", "footer", "caption", "byline", "promo", "newsletter", "copyright"};
+constexpr const char* kMeta[] = {"charset", "robots", "tdm-"};
+constexpr const char* kHiddenClass[] = {"comment", "cookie", "footer", "caption", "byline", "promo", "newsletter", "copyright"};
 constexpr int kClass = 0, kId = 1, kHiddenIds = 3;  // places in kKept; an id is looked at for the first three words
-const Words kHiddenWords{kHiddenClass, 8}, kHiddenIdWords{kHiddenClass, kHiddenIds}, kMetaWords{kMeta, 3};
-const Words kCutWords{kCut, 13}, kVerbatimWords{kVerbatim, 4}, kVoidWords{kVoid, 8}, kKeptWords{kKept, 16};
+constexpr Words kHiddenWords{kHiddenClass, 8}, kHiddenIdWords{kHiddenClass, kHiddenIds}, kMetaWords{kMeta, 3};
+constexpr Words kCutWords{kCut, 13}, kVerbatimWords{kVerbatim, 4}, kVoidWords{kVoid, 8}, kKeptWords{kKept, 16};
 
 class Trimmer {
 public:
@@ -196,6 +203,7 @@ private:
     // Whether one of the words is between, in any case.
     bool holds(int64_t from, int64_t to, const Words& words) const {
         for (int64_t at = from; at < to; ++at) {
+            if (!words.may_start(page_[at])) continue;
             const uint8_t first = lower(page_[at]);
             for (int i = 0; i < words.count; ++i) {
                 const char* word = words.words[i];

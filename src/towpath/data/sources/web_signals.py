@@ -27,7 +27,6 @@ SIGNAL_FIELDS = frozenset({"x-robots-tag", "content-usage", "tdm-reservation"})
 """Header fields that ``header_signals`` reads, in lower case."""
 
 _VALUED = ("max-snippet", "max-image-preview", "max-video-preview", "unavailable_after")
-_SELECTOR = 'meta[name="robots" i], meta[name="tdm-reservation" i]'
 _MENTIONS = (b"robots", b"tdm-reservation")
 _HIDDEN = ", ".join(
     f'[style*="{name}:{space}{value}" i]'
@@ -59,11 +58,11 @@ def page_signals(tree: Any, content: bytes) -> dict[str, str | bool]:
         return {}
     directives: set[str] = set()
     signals: dict[str, str | bool] = {}
-    for element in tree.document.query_selector_all(_SELECTOR):
-        value = element.getattr("content") or ""
-        if (element.getattr("name") or "").lower() == "robots":
+    for element in tree.document.get_elements_by_tag_name("meta"):
+        name, value = (element.getattr("name") or "").lower(), element.getattr("content") or ""
+        if name == "robots":
             directives |= _directives(value)
-        elif value.strip() == "1":
+        elif name == "tdm-reservation" and value.strip() == "1":
             signals["tdm_reservation"] = True
     return signals | _robots(directives)
 
