@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tests.sanitized import any_texts, buffers
 from towpath.data.dedup.near import near_duplicates
 from towpath.data.fasttext_model import FastTextModel
 from towpath.data.kernels import classifier, minhash, ngram_overlap, winnow
+from towpath.data.kernels.html_trim import html_trim
 from towpath.data.kernels.language_id import LabelPredictor
 from towpath.data.kernels.mojibake_gate import mojibake_gate
 from towpath.data.kernels.pii_gate import pii_gate
@@ -31,6 +33,7 @@ Smith, J. (1999). "Locks", p. 12.</ref> Mail j.smith@example.org or +44 20 7946 
 |-
 | 1 || [[File:a.jpg|thumb|x [[y]]]]
 |}
+<div class="a b" id=comments hidden><script>x < 1</script><img src='y'/><pre> a  b </pre></div><nav>a</nav
 * one
 * two… lorem ipsum {curly} ## ... javascript <!-- hidden --> <nowiki>[[x]]</nowiki> [http://a.b c]
 """
@@ -45,6 +48,8 @@ def main() -> None:
         on_texts(Texts(*buffers(chosen)))
     for piece in pieces:
         compiled_text(piece.decode(errors="replace"), b"file:\ncategory:\n", lambda text: text)
+        for switches in product((False, True), repeat=3):
+            html_trim(piece, *switches)
     on_signatures()
 
 
