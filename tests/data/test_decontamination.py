@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.errors import DataError
-from towpath.data import DataConfig, Documents, make_documents
+from towpath.core.files import write_durably
+from towpath.data import DataConfig, Documents, make_documents, pipeline
 from towpath.data.config import NearDuplicatesConfig
 from towpath.data.evaluation_sets import EvaluationRecord, EvaluationSet
 from towpath.data.kernels.ngram_overlap import Overlaps, Records, overlaps, reference_overlaps
@@ -183,3 +184,31 @@ def test_settings_that_cannot_be_read_say_what_is_expected(json_lines: WriteLine
     made = EvaluationSet(task="own", path=str(path), fields=("question",))
     with pytest.raises(DataError, match="no field 'question'; it has: prompt"):
         list(made.records())
+
+
+def test_workers_and_a_kill_before_the_report_change_nothing(
+    tmp_path: Path, json_lines: WriteLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = json_lines("eval.jsonl", [{"question": prose(seed)} for seed in (3, 20)])
+    made = EvaluationSet(task="own", path=str(asked), fields=("question",), action="cut")
+    texts = [prose(seed) if seed % 7 else f"{prose(50 + seed)}\n{prose(3)}" for seed in range(30)]
+    path = json_lines("web.jsonl", [{"text": text} for text in texts])
+    config = plain_config(path, made, part_documents=4)
+    whole = make_documents(Store(tmp_path / "whole"), config.model_copy(update={"workers": 2}))
+
+    def killed(path: Path, content: bytes) -> None:
+        if path.name == "contamination.json":
+            raise KeyboardInterrupt
+        write_durably(path, content)
+
+    store = Store(tmp_path / "killed")
+    alone = config.model_copy(update={"workers": 1})
+    monkeypatch.setattr(pipeline, "write_durably", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_documents(store, alone)
+    monkeypatch.undo()
+    again = make_documents(store, alone)
+    assert {name: facts["sha256"] for name, facts in again.files.items()} == {
+        name: facts["sha256"] for name, facts in whole.files.items()
+    }
+    assert report_of(again)["own"]["documents"] == 7  # five with a planted text, and both texts
