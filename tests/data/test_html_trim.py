@@ -64,6 +64,7 @@ def test_the_kernel_does_as_its_reference_on_real_pages(shared_data: Path) -> No
         ("a \n\n b<pre> x \n  y</pre><title>a  b</title>", "a b<pre> x \n  y</pre><title>a  b</title>"),
         ("a<img src='data:,>'>b<br/>c<BR class=x />", "ab<br/>c<BR class=x/>"),
         ("<meta property=og:title><meta name=robots content=noai>", "<meta name=robots content=noai>"),
+        ("a<i class=x></i>b<span> <!-- --></span>c<a>d</a><p></a>", "ab c<a>d</a><p></a>"),
         ("1 < 2 <3 a<b x='c>d", "1 < 2 <3 a<b x='c>d"),
     ],
 )

@@ -42,6 +42,7 @@ constexpr const char* kCut[] = {"script", "style", "svg", "noscript", "iframe", 
                             "nav", "select", "footer", "object", "canvas", "video", "audio"};
 constexpr const char* kVerbatim[] = {"pre", "title", "textarea", "xmp"};
 constexpr const char* kVoid[] = {"img", "link", "source", "input", "embed", "track", "area", "wbr"};
+constexpr const char* kEmptied[] = {"div", "span", "a", "p", "li", "i"};
 constexpr const char* kKept[] = {"class", "id", "role", "hidden", "style", "name", "content",
                              "itemprop", "rel", "charset", "http-equiv", "aria-hidden", "aria-expanded", "data-ad", "data-advertisement", "data-text-ad"};
 // A meta element that names none of these goes.
@@ -49,6 +50,7 @@ constexpr const char* kMeta[] = {"charset", "robots", "tdm-"};
 constexpr const char* kHiddenClass[] = {"comment", "cookie", "footer", "caption", "byline", "promo", "newsletter", "copyright"};
 constexpr int kClass = 0, kId = 1, kHiddenIds = 3;  // places in kKept; an id is looked at for the first three words
 constexpr Words kHiddenWords{kHiddenClass, 8}, kHiddenIdWords{kHiddenClass, kHiddenIds}, kMetaWords{kMeta, 3};
+constexpr Words kEmptiedWords{kEmptied, 6};
 constexpr Words kCutWords{kCut, 13}, kVerbatimWords{kVerbatim, 4}, kVoidWords{kVoid, 8}, kKeptWords{kKept, 16};
 
 class Trimmer {
@@ -171,8 +173,28 @@ private:
         }
         out_[n_++] = '>';
         next_ = at + 1;
-        if (gone || (same_tag(name, name_end, "meta") && !holds(name_end, at, kMetaWords))) n_ = start;
+        if (gone || (same_tag(name, name_end, "meta") && !holds(name_end, at, kMetaWords))) {
+            n_ = start;
+            return true;
+        }
+        const int emptied = which(kEmptiedWords, page_ + name, name_end - name);
+        if (!closing) {
+            opened_ = emptied;
+            opened_start_ = start;
+            opened_end_ = n_;
+            return true;
+        }
+        if (emptied >= 0 && emptied == opened_ && is_blank(opened_end_, start)) {
+            n_ = opened_start_;
+            if (start > opened_end_) out_[n_++] = ' ';
+        }
+        opened_ = -1;
         return true;
+    }
+
+    bool is_blank(int64_t from, int64_t to) const {
+        while (from < to && is_space(out_[from])) ++from;
+        return from == to;
     }
 
     bool never_ends(int64_t start) {
@@ -258,6 +280,8 @@ private:
     bool slim_, hide_;
     uint8_t* out_;
     int64_t n_ = 0, next_ = 0;
+    int opened_ = -1;  // the last tag written, when it opens one of kEmptied, and where it is in out_
+    int64_t opened_start_ = 0, opened_end_ = 0;
     uint32_t unclosed_ = 0;
     bool comment_unclosed_ = false, cut_short_ = false;
 };

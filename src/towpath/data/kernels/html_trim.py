@@ -3,8 +3,8 @@
 The bytes of a page in an encoding that keeps ASCII go in, and come out without comments and without
 elements that hold no text of the page (two thirds of a page of today), a space in the place of each.
 ``slim`` also drops void elements without text, attributes that nobody reads, metas that name no
-charset and no owner's signal, and all but one of spaces in a row, but leaves ``<pre>`` and titles as they
-are. ``hide`` puts ``hidden`` in the place of the attributes of elements that by their class or id are
+charset and no owner's signal, empty elements, and all but one of spaces in a row, but leaves ``<pre>``
+and titles as they are. ``hide`` puts ``hidden`` in the place of the attributes of elements that by their class or id are
 comments, captions and the like. Tags are read as https://html.spec.whatwg.org/multipage/parsing.html
 says; an element ends at the first closing tag of its name. The time is linear in the page's size.
 """
@@ -24,6 +24,7 @@ NO_CONTENT = (b"nav", b"select", b"footer", b"object", b"canvas", b"video", b"au
 """Elements outside the main content."""
 _VERBATIM = (b"pre", b"title", b"textarea", b"xmp")
 _VOID = (b"img", b"link", b"source", b"input", b"embed", b"track", b"area", b"wbr")
+_EMPTIED = (b"div", b"span", b"a", b"p", b"li", b"i")
 _KEPT = frozenset(
     b"class id role hidden style name content itemprop rel charset http-equiv aria-hidden aria-expanded "
     b"data-ad data-advertisement data-text-ad".split()
@@ -34,6 +35,7 @@ _HIDDEN = {
 }
 _TELLING_META = re.compile(rb"(?i)charset|robots|tdm-")
 _SPACE = rb" \t\n\f\r"
+_SPACE_BYTES = b" \t\n\f\r"
 _SPACES = re.compile(rb"[" + _SPACE + rb"]{2,}")
 _TAG = re.compile(rb"<(/?)([A-Za-z][^" + _SPACE + rb"/>]*)(?=[" + _SPACE + rb"/>])")
 _ATTRIBUTE = re.compile(
@@ -71,9 +73,12 @@ class _Trimmer:
         self.cut = (*NEVER_READ, *NO_CONTENT) if main_content else NEVER_READ
         self.unclosed: set[bytes] = set()
         self.cut_short = False
+        self.kept: list[bytes] = []
+        self.opened: tuple[int, bytes] | None = None
+        """The last tag's place in ``kept`` and name, when it opens one of ``_EMPTIED``."""
 
     def run(self) -> bytes:
-        kept: list[bytes] = []
+        kept = self.kept
         position = 0
         while (start := self.page.find(b"<", position)) >= 0:
             kept.append(self._text(position, start))
@@ -129,4 +134,15 @@ class _Trimmer:
         if name in _VOID or (name == b"meta" and not _TELLING_META.search(self.page[tag.end() : position])):
             return b"", position
         slash = b"" if hidden or not found[1].endswith(b"/") else b"/"
-        return tag[0] + (b" hidden" if hidden else attributes) + slash + b">", position
+        piece = tag[0] + (b" hidden" if hidden else attributes) + slash + b">"
+        return self._unless_empty(piece, name, is_closing), position
+
+    def _unless_empty(self, piece: bytes, name: bytes, is_closing: bool) -> bytes:
+        opened = self.opened
+        self.opened = None if is_closing or name not in _EMPTIED else (len(self.kept), name)
+        if is_closing and opened is not None and opened[1] == name:
+            between = b"".join(self.kept[opened[0] + 1 :])
+            if not between.strip(_SPACE_BYTES):
+                del self.kept[opened[0] :]
+                return b" " if between else b""
+        return piece
