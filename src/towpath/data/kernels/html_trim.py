@@ -4,8 +4,9 @@ The bytes of a page in an encoding that keeps ASCII go in, and come out without 
 elements that hold no text of the page (two thirds of a page of today), a space in the place of each.
 ``slim`` also drops void elements without text, attributes that nobody reads, metas that name no
 charset and no owner's signal, empty elements, and all but one of spaces in a row, but leaves ``<pre>``
-and titles as they are. ``hide`` puts ``hidden`` in the place of the attributes of elements that by their class or id are
-comments, captions and the like. Tags are read as https://html.spec.whatwg.org/multipage/parsing.html
+and titles as they are. ``hide`` puts ``hidden`` in the place of the attributes of elements that by
+their class or id are comments, captions and the like.
+Tags are read as https://html.spec.whatwg.org/multipage/parsing.html
 says; an element ends at the first closing tag of its name. The time is linear in the page's size.
 """
 
