@@ -133,3 +133,15 @@ def test_mlcroissant_accepts_the_card_and_reads_the_documents_by_it(
     texts = {record["train/text"].decode() for record in dataset.records("train")}
     texts |= {record["validation/text"].decode() for record in dataset.records("validation")}
     assert texts == {prose(seed) for seed in range(N_DIFFERENT)}
+
+
+def test_evaluation_sets_are_a_row_each(store: Store, json_lines: WriteLines) -> None:
+    texts = [prose(seed) for seed in range(8)]
+    evaluation = json_lines("eval.jsonl", [{"question": " ".join(texts[3].split()[:30])}])
+    task = {"task": "planted", "path": str(evaluation), "fields": ["question"]}
+    path = json_lines("in.jsonl", [{"text": text} for text in texts])
+    facts = statistics(make_documents(store, files_config(path, decontaminate=[task])))
+    [row] = facts["contamination"]
+    assert (row["records"], row["found_records"], row["documents_dropped"]) == (1, 1, 1)
+    assert "planted" in html(facts)
+    assert "planted" in markdown(facts)

@@ -9,6 +9,7 @@ hosts and of duplicate clusters.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ import numpy as np
 from towpath.data.documents import Documents
 from towpath.data.mixture import absent
 from towpath.data.parts import part_paths, read_table
+from towpath.data.pipeline import CONTAMINATION
 from towpath.data.sorting import INDEX_FOLDER, LANGUAGE
 from towpath.data.verdicts import DROPPED, TRAIN, VALIDATION
 
@@ -120,6 +122,7 @@ def statistics(artifact: Artifact, tokens: Mapping[str, int] | None = None) -> d
         "sources": sources,
         "composition": _composition(documents, tokens),
         "duplicates": _duplicates(documents),
+        "contamination": _contamination(artifact),
     }
 
 
@@ -175,6 +178,15 @@ def _composition(documents: Documents, tokens: Mapping[str, int] | None) -> dict
         },
         "absent": absent(sizes, mixture),
     }
+
+
+def _contamination(artifact: Artifact) -> list[dict[str, Any]]:
+    """A row for each evaluation set that the documents were searched for; examples are in its report."""
+    path = artifact.path / CONTAMINATION
+    if not path.exists():
+        return []
+    tasks = json.loads(path.read_bytes())["tasks"]
+    return [{name: value for name, value in task.items() if name != "examples"} for task in tasks]
 
 
 def _duplicates(documents: Documents) -> dict[str, Any]:

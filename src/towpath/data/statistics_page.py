@@ -59,6 +59,8 @@ def markdown(facts: Mapping[str, Any]) -> str:
         f"{clusters['documents']:,} documents repeat one of {clusters['clusters']:,}.",
         "",
     ]
+    if facts["contamination"]:
+        lines += ["## Evaluation sets", "", *_markdown_table(_TASKS, _tasks(facts)), ""]
     for title, key in (("Languages", "languages"), ("Hosts", "hosts"), ("Licences", "licences")):
         if rows := _counts(facts, key):
             lines += [f"## {title}", "", *_markdown_table(("source", "", "documents"), rows), ""]
@@ -93,6 +95,8 @@ def html(facts: Mapping[str, Any]) -> str:
             )
             body += [page.heading(name, 3), picture]
     body += [page.heading("Duplicates"), *_duplicates(facts["duplicates"])]
+    if facts["contamination"]:
+        body += [page.heading("Evaluation sets"), page.table(_TASKS, _tasks(facts))]
     for title, key in (("Languages", "languages"), ("Hosts", "hosts"), ("Years", "years")):
         body += _bars_by_source(facts, title, key)
     body += [
@@ -102,6 +106,7 @@ def html(facts: Mapping[str, Any]) -> str:
     return page.page(f"Documents {facts['name']}", body)
 
 
+_TASKS = ("task", "records", "ignored", "found", "documents", "dropped", "cut")
 _SHARES = ("", "share of training text", "wanted")
 
 
@@ -130,6 +135,11 @@ def _composition(facts: Mapping[str, Any]) -> list[list[str]]:
     rows = [(name, row) for name, row in composition["categories"].items()]
     rows += [(f"  {name}", row) for name, row in composition["sources"].items()]
     return [[name, f"{row['is']:.1%}", f"{row['wanted']:.1%}"] for name, row in rows]
+
+
+def _tasks(facts: Mapping[str, Any]) -> list[list[str]]:
+    names = ("records", "ignored_records", "found_records", "documents", "documents_dropped", "documents_cut")
+    return [[task["task"], *(f"{task[name]:,}" for name in names)] for task in facts["contamination"]]
 
 
 def _absent(facts: Mapping[str, Any]) -> str:
