@@ -3,9 +3,9 @@
 resiliparse finds the main content (Bevendorff et al. 2018, "Elastic ChatNoir", and its
 documentation; DCLM, arXiv:2406.11794, chose it too); trafilatura is there by choice. Added to
 resiliparse: elements whose class or id says that they are comments, captions, cookie notices and
-the like are hidden from it (``kernels.html_trim``), and lines before the first and after the last paragraph of an article are left
-out (title, date, author; lists of headlines). On the 83 pages of the article-extraction-benchmark
-at hand that raises token F1 from 0.920 to 0.964.
+the like are hidden from it (``kernels.html_trim``), and lines before the first and after the last
+paragraph of an article are left out (title, date, author; lists of headlines). On the 83 pages of the
+article-extraction-benchmark at hand that raises token F1 from 0.920 to 0.964.
 A page with no text through that is read again without it.
 """
 
@@ -81,7 +81,8 @@ class HtmlConfig(Section):
     code: bool = True
     """Whether preformatted text (``<pre>``) is kept."""
     hidden_text: bool = False
-    """Whether the characters that a page hides are counted (meta ``hidden_chars``); it is parsed twice then."""
+    """Whether the characters that a page hides are counted (meta ``hidden_chars``); it is then parsed
+    twice."""
     max_bytes: int = Field(default=2_000_000, ge=1)
     """Larger pages are rejected as ``too_large``."""
     timeout_seconds: float = Field(default=2.0, gt=0)

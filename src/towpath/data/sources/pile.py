@@ -1,8 +1,9 @@
 """The Pile and OpenWebText2: lines of {"text", "meta"} in .jsonl.zst, or a tar of such files.
 
 The tar form is what lm_dataformat writes (github.com/leogao2/lm_dataformat): members are Zstandard
-files of JSON lines, whatever their names end with; a "text" may be a list of paragraphs there. A document's subset (``pile_set_name``) and the
-other plain values of ``meta`` become its ``meta``; "url" and "date" are taken where they are.
+files of JSON lines, whatever their names end with; a "text" may be a list of paragraphs there. A
+document's subset (``pile_set_name``) and the other plain values of ``meta`` become its ``meta``;
+"url" and "date" are taken where they are.
 Gao et al. 2020, arXiv:2101.00027. ``byte_offset`` counts in the decompressed file or member.
 
 Subsets are chosen with a weight: one below 1 keeps that share of its documents, by hash of their
