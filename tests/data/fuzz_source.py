@@ -15,20 +15,20 @@ import atheris
 with atheris.instrument_imports(include=["towpath.data.sources"]):
     from towpath.core.errors import DataError
     from towpath.data import Document, Rejected
-    from towpath.data.sources import SOURCES
-    from towpath.data.sources.file_source import FileSource
+    from towpath.data.sources import SOURCES, Source
     from towpath.data.wellformed import gate
 
     section_class = SOURCES.load(sys.argv[1])
 
 SUFFIX = sys.argv[2]
 PATH = Path(tempfile.mkdtemp()) / f"fuzzed{SUFFIX}"
+GIVEN = PATH.parent if sys.argv[1] == "code_files" else PATH
 
 
 def read(data: bytes) -> None:
     PATH.write_bytes(data)
-    source = section_class.model_validate({"path": str(PATH)})
-    assert isinstance(source, FileSource)
+    source = section_class.model_validate({"path": str(GIVEN)})
+    assert isinstance(source, Source)
     try:
         for item in source.documents():
             assert isinstance(item, Document | Rejected), item
@@ -37,7 +37,7 @@ def read(data: bytes) -> None:
             text = gate(document)[0].text
             text.encode()
     except DataError as error:
-        if PATH.name not in str(error):
+        if str(GIVEN) not in str(error):
             raise AssertionError(f"the file is not named: {error}") from error
 
 

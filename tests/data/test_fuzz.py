@@ -21,8 +21,25 @@ RSS_LIMIT_MB = 1_500  # with the interpreter, pyarrow and the instrumentation
 SECONDS_PER_INPUT = 10  # under coverage and on a loaded machine; the parsers' own limit is 2
 
 SOURCES: dict[str, tuple[str, str]] = {
+    "arxiv": (".tex", "raw/arxiv/*"),
+    "books": (".txt", "raw/ocr/*.txt"),
+    "code_files": (".py", "raw/ocr/*.txt"),
+    "documentation": (".rst", "pretrain/books/*.txt"),
     "files": (".jsonl", "pretrain/web/*.jsonl"),
+    "html": (".html", "raw/web_html/*.html.gz"),
+    "irc": (".txt", "raw/irc/*.txt"),
+    "literature": (".txt", "pretrain/books/*.txt"),
+    "mailing_list": (".mbox", "raw/ocr/*.txt"),
+    "openwebtext2": (".jsonl", "pretrain/web/*.jsonl"),
+    "pdf": (".pdf", "raw/pdf/*.pdf"),
+    "pile": (".jsonl", "pretrain/web/*.jsonl"),
+    "pubmed": (".nxml", "raw/pubmed/*"),
+    "reddit": (".jsonl", "pretrain/web/*.jsonl"),
+    "stack_exchange": (".xml", "raw/stackexchange/*"),
+    "warc": (".warc", "raw/commoncrawl/*.warc.gz"),
+    "wikipedia": (".xml", "raw/wikipedia/*"),
 }
+"""Type, the suffix that its files get, and real files to start from."""
 
 
 def plain(path: Path) -> bytes:

@@ -147,3 +147,10 @@ def test_any_bytes_give_documents_and_rejected_records(
     path.write_bytes(raw[:at] + noise + raw[at + taken :])
     with suppress(DataError):
         assert all(isinstance(item, Document | Rejected) for item in read(path))
+
+
+def test_an_encoding_that_nobody_knows_is_damage_that_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.Posts.xml"
+    path.write_text('<?xml version="1.0" encoding="utf-6"?><posts></posts>')
+    with pytest.raises(DataError, match=r"x\.Posts\.xml is not a Stack Exchange dump: unknown encoding"):
+        list(StackExchangeSource(path=str(path)).documents())

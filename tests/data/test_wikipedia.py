@@ -141,3 +141,19 @@ def test_the_real_sample_is_read(shared_data: Path) -> None:
     )
     whole = re.sub(r"\$[^$\n]*\$", "", "\n".join(item.text for item in found))
     assert not any(mark in whole for mark in ("{{", "}}", "[[", "]]", "'''", "<ref"))
+
+
+@pytest.mark.parametrize("tag", ["sitename", "base", "namespace"])
+def test_a_tag_of_the_site_inside_an_article_changes_nothing(tmp_path: Path, tag: str) -> None:
+    path = tmp_path / "dump.xml"
+    odd = page("B", "Zwei.").replace("<ns>", f"<{tag} key='6'>https://x.org/y</{tag}><ns>")
+    path.write_text(dump(page("A", "Eins."), odd, page("C", "Drei.")))
+    articles = read(path)
+    assert [article.text.split("\n")[0] for article in articles] == ["A", "B", "C"]
+    assert all((article.url or "").startswith("https://de.wikipedia.org/wiki/") for article in articles)
+
+
+def test_whole_articles_before_damage_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "dump.xml"
+    path.write_text(dump(page("A", "Eins."), page("B", "Zwei."), "<page><title>C</oops>"))
+    assert [article.text.split("\n")[0] for article in read(path)] == ["A", "B"]

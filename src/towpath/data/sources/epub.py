@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
-from xml.parsers import expat
 
 from towpath.core.errors import DataError
-from towpath.data.sources.limits import TooLarge, safe_expat
+from towpath.data.sources.limits import NOT_XML, TooLarge, safe_expat
 
 _CONTAINER = "META-INF/container.xml"
 _MAX_RATIO = 200
@@ -56,7 +55,7 @@ def read_epub(path: Path, max_bytes: int) -> Book:
     try:
         with zipfile.ZipFile(path) as archive:
             return _book(archive, max_bytes)
-    except (*_DAMAGE, expat.ExpatError) as error:
+    except (*_DAMAGE, *NOT_XML) as error:
         raise DataError(
             f"{path} can't be read as EPUB: {str(error) or type(error).__name__}. "
             "Expected a whole .epub without DRM; fetch it again or leave it out."

@@ -131,6 +131,10 @@ class _Capped(io.RawIOBase):
         super().close()
 
 
+NOT_XML = (expat.ExpatError, LookupError, ValueError)
+"""What expat raises on bytes that are no XML; the last two at an encoding that it does not know."""
+
+
 def safe_expat(encoding: str | None = None) -> expat.XMLParserType:
     """An expat parser that follows no external entity and refuses a document that declares entities.
 

@@ -11,7 +11,6 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, ClassVar, Literal
-from xml.parsers import expat
 
 from pydantic import Field
 
@@ -21,7 +20,7 @@ from towpath.data.sources.archives import gunzipped, is_gzip, members
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import kind_of
 from towpath.data.sources.jats import Article, ArticleParser
-from towpath.data.sources.limits import TooLarge, UnsafeXml
+from towpath.data.sources.limits import NOT_XML, TooLarge, UnsafeXml
 from towpath.data.sources.streams import opened
 
 _CHUNK_BYTES = 1 << 16
@@ -83,7 +82,7 @@ class PubmedSource(FileSource):
                     break
         except UnsafeXml:
             reason = "unsafe_xml"
-        except expat.ExpatError:
+        except NOT_XML:
             reason = "damaged_xml" if chunk else "truncated_file"
         except DataError:
             reason = "truncated_file"

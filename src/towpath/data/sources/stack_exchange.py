@@ -26,7 +26,7 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import TookTooLong, UnsafeXml, safe_expat, time_limit
+from towpath.data.sources.limits import NOT_XML, TookTooLong, UnsafeXml, safe_expat, time_limit
 from towpath.data.sources.streams import COMPRESSIONS, DamagedFile, opened
 
 LICENCE_SINCE: Final = (("2018-05-02", "CC-BY-SA-4.0"), ("2011-04-08", "CC-BY-SA-3.0"), ("", "CC-BY-SA-2.5"))
@@ -228,16 +228,18 @@ def _rows(path: Path) -> Iterator[_Row | _Damage]:
             parser.Parse(b"", True)
     except UnsafeXml as error:
         raise DataError(f"{path}: {error}") from error
-    except (expat.ExpatError, DamagedFile) as error:
+    except (*NOT_XML, DamagedFile) as error:
         yield from rows
         if not (found or rows):
             raise DataError(f"{path} is not a Stack Exchange dump: {error}. Expected Posts.xml.") from error
         yield _Damage(parser.CurrentByteIndex, _reason(error))
 
 
-def _reason(error: expat.ExpatError | DamagedFile) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, DamagedFile):
         return error.reason
+    if not isinstance(error, expat.ExpatError):
+        return "damaged_file"
     ends = (expat.errors.XML_ERROR_NO_ELEMENTS, expat.errors.XML_ERROR_UNCLOSED_TOKEN)
     return "truncated_file" if expat.errors.messages[error.code] in ends else "damaged_file"
 

@@ -19,11 +19,13 @@ from xml.parsers import expat
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
+from towpath.data.sources.limits import NOT_XML
 from towpath.data.sources.streams import opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
 _CHUNK_BYTES = 1 << 20
 _MEDIA, _CATEGORY = "6", "14"  # numbers of the namespaces, the same in every language
+_OF_A_PAGE = {"title": "title", "ns": "namespace", "timestamp": "timestamp", "text": "wikitext"}
 _KEPT = frozenset({"base", "namespace", "title", "ns", "timestamp", "text"})
 
 
@@ -87,7 +89,8 @@ def read_pages(path: Path) -> Iterator[Page]:
                 reader.parser.Parse(chunk, False)
                 yield from reader.take()
             reader.parser.Parse(b"", True)
-        except expat.ExpatError as error:
+        except NOT_XML as error:
+            yield from reader.take()  # whole articles before the damage
             raise DataError(
                 f"{path} is not a whole MediaWiki dump: {error}. "
                 "Expected an uncut pages-articles file; fetch it again."
@@ -142,8 +145,8 @@ class _Reader:
 
     def _set(self, tag: str, text: str) -> None:
         if self.page is not None:
-            names = {"title": "title", "ns": "namespace", "timestamp": "timestamp", "text": "wikitext"}
-            setattr(self.page, names[tag], text)
+            if tag in _OF_A_PAGE:
+                setattr(self.page, _OF_A_PAGE[tag], text)
         elif tag == "base":
             self.site = text.rpartition("/")[0] + "/"
         elif tag == "namespace" and self._attributes.get("key") in (_MEDIA, _CATEGORY):
