@@ -14,7 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from towpath.data.sources.limits import TookTooLong, TooLarge, UnsafeXml, capped, safe_expat, time_limit
+from towpath.data.sources.limits import (
+    MAX_TOKEN_BYTES,
+    TookTooLong,
+    TooLarge,
+    UnsafeXml,
+    capped,
+    feed,
+    safe_expat,
+    time_limit,
+)
 
 
 def spin(seconds: float) -> None:
@@ -138,3 +147,18 @@ def test_xml_that_only_names_its_dtd_is_read() -> None:
         '<!DOCTYPE article PUBLIC "-//NLM//DTD JATS" "JATS.dtd"><article>a &amp; b&eacute;</article>', True
     )
     assert "".join(texts) == "a & b"
+
+
+def test_a_tag_without_an_end_stops_a_parser_before_it_takes_minutes() -> None:
+    parser, chunks = safe_expat(), [b"<" + b"a" * (1 << 20), *[b"a" * (1 << 20)] * 600]
+    sizes = [0]
+
+    def feed_all() -> None:
+        for chunk in chunks:
+            sizes.append(feed(parser, chunk, sizes[-1]))
+
+    start = time.process_time()
+    with pytest.raises(ValueError, match="no end of a tag"):
+        feed_all()
+    assert sizes[-1] <= MAX_TOKEN_BYTES
+    assert time.process_time() - start < 2

@@ -12,7 +12,7 @@ import html
 import re
 from dataclasses import dataclass, field
 
-from towpath.data.sources.limits import safe_expat
+from towpath.data.sources.limits import feed, safe_expat
 
 _RECORDS = frozenset({"article", "PubmedArticle"})
 _DROPPED = frozenset(
@@ -90,6 +90,7 @@ class ArticleParser:
 
     def __init__(self, *, tables: bool = False) -> None:
         self._dropped = _DROPPED if tables else _DROPPED | _TABLES
+        self._fed_bytes = 0
         self._parser = safe_expat()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -109,9 +110,11 @@ class ArticleParser:
         """The articles that end in ``chunk``.
 
         Raises:
-            ExpatError: it is not XML. UnsafeXml: it declares entities.
+            ExpatError: it is not XML. UnsafeXml: it declares entities. ValueError: a tag has no end.
         """
-        self._parser.Parse(chunk, last)
+        self._fed_bytes = feed(self._parser, chunk, self._fed_bytes)
+        if last:
+            self._parser.Parse(b"", True)
         articles, self._articles = self._articles, []
         return articles
 

@@ -135,6 +135,23 @@ NOT_XML = (expat.ExpatError, LookupError, ValueError)
 """What expat raises on bytes that are no XML; the last two at an encoding that it does not know."""
 
 
+MAX_TOKEN_BYTES = 8 << 20
+"""Longest tag of XML: expat reads an unfinished one again with every chunk."""
+
+
+def feed(parser: expat.XMLParserType, chunk: bytes, fed_bytes: int) -> int:
+    """Parse ``chunk`` after ``fed_bytes`` bytes; returns the bytes fed so far.
+
+    Raises:
+        ValueError: a tag is longer than ``MAX_TOKEN_BYTES``. Whatever ``parser`` raises.
+    """
+    parser.Parse(chunk, False)
+    fed_bytes += len(chunk)
+    if fed_bytes - max(parser.CurrentByteIndex, 0) > MAX_TOKEN_BYTES:
+        raise ValueError(f"there is no end of a tag in {MAX_TOKEN_BYTES:,} bytes")
+    return fed_bytes
+
+
 def safe_expat(encoding: str | None = None) -> expat.XMLParserType:
     """An expat parser that follows no external entity and refuses a document that declares entities.
 

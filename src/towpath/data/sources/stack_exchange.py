@@ -26,7 +26,7 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import NOT_XML, TookTooLong, UnsafeXml, safe_expat, time_limit
+from towpath.data.sources.limits import NOT_XML, TookTooLong, UnsafeXml, feed, safe_expat, time_limit
 from towpath.data.sources.streams import COMPRESSIONS, DamagedFile, opened
 
 LICENCE_SINCE: Final = (("2018-05-02", "CC-BY-SA-4.0"), ("2011-04-08", "CC-BY-SA-3.0"), ("", "CC-BY-SA-2.5"))
@@ -217,11 +217,11 @@ def _rows(path: Path) -> Iterator[_Row | _Damage]:
             rows.append(_Row(parser.CurrentByteIndex, facts))
 
     parser.StartElementHandler = start
-    found = False
+    found, fed_bytes = False, 0
     try:
         with opened(path) as stream:
             while chunk := stream.read(_CHUNK_BYTES):
-                parser.Parse(chunk, False)
+                fed_bytes = feed(parser, chunk, fed_bytes)
                 found = found or bool(rows)
                 yield from rows
                 rows.clear()

@@ -19,7 +19,7 @@ from xml.parsers import expat
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import NOT_XML
+from towpath.data.sources.limits import NOT_XML, feed
 from towpath.data.sources.streams import opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
@@ -82,11 +82,11 @@ def read_pages(path: Path) -> Iterator[Page]:
     Raises:
         DataError: the file is cut short, damaged or not XML.
     """
-    reader = _Reader()
+    reader, fed_bytes = _Reader(), 0
     with opened(path) as stream:
         try:
             while chunk := stream.read(_CHUNK_BYTES):
-                reader.parser.Parse(chunk, False)
+                fed_bytes = feed(reader.parser, chunk, fed_bytes)
                 yield from reader.take()
             reader.parser.Parse(b"", True)
         except NOT_XML as error:
