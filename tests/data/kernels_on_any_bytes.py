@@ -10,6 +10,7 @@ import numpy as np
 
 from tests.data.test_language_id import model_file
 from tests.sanitized import any_texts, buffers
+from towpath.core.texts import Texts
 from towpath.data.dedup.near import near_duplicates
 from towpath.data.fasttext_model import FastTextModel
 from towpath.data.kernels import classifier, minhash, ngram_overlap, winnow
@@ -19,7 +20,6 @@ from towpath.data.kernels.mojibake_gate import mojibake_gate
 from towpath.data.kernels.pii_gate import pii_gate
 from towpath.data.kernels.single_spaces import single_spaces
 from towpath.data.kernels.text_features import text_features
-from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.wikitext import compiled_text
 from towpath.data.kernels.word_list import WordLists
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import ConfigError, DataError
+from towpath.core.texts import Texts
 from towpath.data.classifier import (
     Classifier,
     ClassifierTrainingConfig,
@@ -22,7 +23,6 @@ from towpath.data.classifier import (
 from towpath.data.features.classifier import ClassifierFeatures
 from towpath.data.filters.classifier import ClassifierConfig
 from towpath.data.kernels.classifier import Shape, reference_scores, reference_train_, scores, train_
-from towpath.data.kernels.texts import Texts
 from towpath.data.parts import to_table
 
 from .conftest import document, prose

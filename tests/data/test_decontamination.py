@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.errors import DataError
 from towpath.core.files import write_durably
+from towpath.core.texts import Texts
 from towpath.data import DataConfig, Documents, make_documents, pipeline
 from towpath.data.config import NearDuplicatesConfig
 from towpath.data.evaluation_sets import EvaluationRecord, EvaluationSet
 from towpath.data.kernels.ngram_overlap import Overlaps, Records, overlaps, reference_overlaps
-from towpath.data.kernels.texts import Texts
 from towpath.data.sources.files import FilesSource
 
 from .conftest import WriteLines, files_config, prose

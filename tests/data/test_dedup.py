@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from towpath.core.texts import Texts
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import (
     Groups,
@@ -20,7 +21,6 @@ from towpath.data.dedup.near import (
 from towpath.data.hashing import content_hash, content_hashes, signatures
 from towpath.data.kernels.minhash import shingles
 from towpath.data.kernels.single_spaces import reference_single_spaces, single_spaces
-from towpath.data.kernels.texts import Texts
 
 from .conftest import prose
 

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import ConfigError
+from towpath.core.texts import Texts
 from towpath.data.fasttext_model import FastTextModel, fnv, huffman_tree
 from towpath.data.features.language import LanguageFeatures, detect_language, language_predictor
 from towpath.data.kernels.language_id import LabelPredictor, two_windows
-from towpath.data.kernels.texts import Texts
 
 WORDS = ("</s>", "the", "river", "boat", "Größe", "日本")
 LABELS = ("__label__good", "__label__bad", "__label__odd")

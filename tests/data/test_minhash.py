@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from towpath.core.texts import Texts
 from towpath.data.dedup.near import near_duplicates
 from towpath.data.kernels import minhash
 from towpath.data.kernels.minhash import reference_signature, shingles, signatures, words_of
-from towpath.data.kernels.texts import Texts
 
 from .conftest import prose
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from towpath.core.texts import Texts
 from towpath.data.cleaners.mojibake import MojibakeConfig
 from towpath.data.kernels.mojibake_gate import mojibake_gate, reference_mojibake_gate
-from towpath.data.kernels.texts import Texts
 
 from .conftest import prose
 

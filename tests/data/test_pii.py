@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from towpath.core.texts import Texts
 from towpath.data.cleaners.pii import PiiCleanerConfig, mask
 from towpath.data.features.pii import PiiFeatures
 from towpath.data.filters.pii import PiiConfig
 from towpath.data.kernels.pii_gate import pii_gate, reference_pii_gate
-from towpath.data.kernels.texts import Texts
 from towpath.data.parts import to_table
 from towpath.data.personal_data import find_in_column, find_personal_data
 

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import ConfigError
+from towpath.core.texts import Texts
 from towpath.data.features.profanity import WITHOUT_SPACES, ProfanityFeatures, packaged_lists
 from towpath.data.filters.profanity import ProfanityConfig
 from towpath.data.judging import reasons_to_drop
-from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.word_list import WordLists
 
 from .conftest import document

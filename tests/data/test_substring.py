@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.errors import DataError
+from towpath.core.texts import Texts
 from towpath.data.dedup.substring import Cut, repeated_stretches, without_stretches
-from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.winnow import reference_repeated_spans, repeated_spans
 
 

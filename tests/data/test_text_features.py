@@ -10,11 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from towpath.core.texts import Texts
 from towpath.data.features.length import LengthFeatures
 from towpath.data.features.text import TextFeatures
 from towpath.data.kernels.text_classes import class_table, english_exceptions
 from towpath.data.kernels.text_features import NAMES, reference_text_features, text_features
-from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.words import split_words
 
 

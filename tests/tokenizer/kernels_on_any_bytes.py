@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from tests.sanitized import any_texts, buffers
 from tests.tokenizer.doubles import SENTENCES
+from towpath.core.texts import Texts
 from towpath.tokenizer.bpe import ALPHABET
 from towpath.tokenizer.hf_format import RANKED_PATTERNS
 from towpath.tokenizer.kernels.encoder import Encoder
 from towpath.tokenizer.kernels.merges import learn_merges
-from towpath.tokenizer.kernels.texts import Texts
 from towpath.tokenizer.kernels.word_counts import word_counts
 
 

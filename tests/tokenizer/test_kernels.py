@@ -20,13 +20,13 @@ from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
 from tests.sanitized import check
+from towpath.core.texts import Texts
 from towpath.tokenizer import PATTERN, Tokenizer, bpe
 from towpath.tokenizer.bpe import ALPHABET, train_merges
 from towpath.tokenizer.hf_format import RANKED_PATTERNS, read_layout, tokenizer_json
 from towpath.tokenizer.kernels.encoder import Encoder, reference_encode
 from towpath.tokenizer.kernels.merges import learn_merges, reference_learn_merges
 from towpath.tokenizer.kernels.pieces import kinds, reference_pieces, rules_of
-from towpath.tokenizer.kernels.texts import Texts
 from towpath.tokenizer.kernels.word_counts import (
     LONGEST_RUN,
     WordCounts,
@@ -173,7 +173,7 @@ def test_ids_are_those_of_the_reference_and_of_tiktoken(ranks, several):
     encoder = Encoder.of(ranks.pattern, ranks.merges, ranks.ids)
     rank_of = {token: number for number, token in zip(ranks.ids, ranks.tokens, strict=True)}
     tiktokens = tiktoken.Encoding("t", pat_str=ranks.pattern, mergeable_ranks=rank_of, special_tokens={})
-    ids, ends = encoder.encode(Texts.of(text.encode() for text in several))
+    ids, ends = encoder.encode(Texts.of_bytes(text.encode() for text in several))
     split = [part.tolist() for part in np.split(ids, ends[:-1])] if several else []
     assert split == [reference_encode(t, ranks.pattern, ranks.merges, ranks.ids) for t in several]
     assert split == [tiktokens.encode_ordinary(text) for text in several]
@@ -186,21 +186,21 @@ def test_ids_do_not_depend_on_what_was_encoded_before(ranks):
         text = "".join(rng.choices("abcdefgh the lock", k=400))
         fresh = pickle.loads(pickle.dumps(used))
         for encoder in (used, used, fresh):
-            ids, _ = encoder.encode(Texts.of([text.encode()]))
-            assert np.array_equal(ids, fresh.encode(Texts.of([text.encode()]))[0])
+            ids, _ = encoder.encode(Texts.of_bytes([text.encode()]))
+            assert np.array_equal(ids, fresh.encode(Texts.of_bytes([text.encode()]))[0])
 
 
 def test_a_word_beyond_every_short_cut_is_merged_alike(ranks):
     for size in (23, 24, 25, 47, 48, 49, 300):
         text = ("gatelockboat" * 30)[:size]
-        ids, _ = Encoder.of(ranks.pattern, ranks.merges, ranks.ids).encode(Texts.of([text.encode()]))
+        ids, _ = Encoder.of(ranks.pattern, ranks.merges, ranks.ids).encode(Texts.of_bytes([text.encode()]))
         assert ids.tolist() == reference_encode(text, ranks.pattern, ranks.merges, ranks.ids)
 
 
 @given(data=st.lists(st.binary(max_size=60), max_size=4))
 @settings(max_examples=50, deadline=None)
 def test_no_byte_is_lost_in_what_is_no_utf8(ranks, data):
-    ids, ends = Encoder.of(ranks.pattern, ranks.merges, ranks.ids).encode(Texts.of(data))
+    ids, ends = Encoder.of(ranks.pattern, ranks.merges, ranks.ids).encode(Texts.of_bytes(data))
     token_of = dict(zip(ranks.ids, ranks.tokens, strict=True))
     parts = np.split(ids, ends[:-1]) if data else []
     assert [b"".join(token_of[number] for number in part.tolist()) for part in parts] == data

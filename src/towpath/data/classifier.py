@@ -22,8 +22,8 @@ from pydantic import Field, ValidationError
 from towpath.core.config import Section
 from towpath.core.errors import DataError
 from towpath.core.files import write_durably
+from towpath.core.texts import Texts
 from towpath.data.kernels.classifier import MAX_NGRAM_WORDS, Shape, scores, train_
-from towpath.data.kernels.texts import Texts
 from towpath.data.sources.streams import read_lines
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from towpath.core.artifacts import Artifact
+from towpath.core.texts import Texts
 from towpath.data.config import SubstringsConfig
 from towpath.data.dedup.substring import repeated_stretches, without_stretches
-from towpath.data.kernels.texts import Texts
 from towpath.data.parts import read_table
 from towpath.data.reading import parts_of
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from towpath.core.progress import progress
+from towpath.core.texts import Texts
 from towpath.data import engine
 from towpath.data.annotating import grouped
 from towpath.data.config import DataConfig
@@ -21,7 +22,6 @@ from towpath.data.cutting import Cut
 from towpath.data.dedup.decontamination import Contamination, Evaluation, merged
 from towpath.data.evaluation_sets import EvaluationSet
 from towpath.data.kernels.ngram_overlap import ROW, RUN, START, STOP, Records, overlaps
-from towpath.data.kernels.texts import Texts
 from towpath.data.parts import read_table, write_table
 from towpath.data.reading import Part, parts_of
 from towpath.data.rules import CHARACTERS

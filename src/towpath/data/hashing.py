@@ -6,9 +6,9 @@ import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from towpath.core.texts import Texts
 from towpath.data.kernels import minhash
 from towpath.data.kernels.single_spaces import single_spaces
-from towpath.data.kernels.texts import Texts
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -61,8 +61,8 @@ def find_in_column(
     import numpy as np
     import pyarrow as pa
 
+    from towpath.core.texts import Texts
     from towpath.data.kernels.pii_gate import pii_gate
-    from towpath.data.kernels.texts import Texts
 
     bits = pii_gate(Texts.of(texts))
     may_hold: dict[PersonalDataKind, np.ndarray] = {

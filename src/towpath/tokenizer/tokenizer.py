@@ -24,10 +24,10 @@ import numpy as np
 
 from towpath.core.errors import TokenizerError
 from towpath.core.files import canonical_json, readable_json, write_durably
+from towpath.core.texts import Texts
 from towpath.tokenizer.bpe import PATTERN, lone_surrogate, train_merges, utf8_of
 from towpath.tokenizer.hf_format import gpt2_json, read_layout, tokenizer_json, with_special_tokens
 from towpath.tokenizer.kernels.encoder import Encoder
-from towpath.tokenizer.kernels.texts import Texts
 from towpath.tokenizer.streaming import StreamDecoder
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ class Tokenizer:
         """The ids of texts that have names for errors."""
         if self._encoder is None:
             return [self._encode(*pair) for pair in named]
-        ids, ends = self._encoder.encode(Texts.of(utf8_of(*pair) for pair in named))
+        ids, ends = self._encoder.encode(Texts.of_bytes(utf8_of(*pair) for pair in named))
         return np.split(ids, ends[:-1])
 
     def _encode(self, text: str, where: str) -> NDArray[np.uint32]:

@@ -44,8 +44,8 @@ class MojibakeConfig(CleanerConfig):
         import numpy as np
         import pyarrow as pa
 
+        from towpath.core.texts import Texts
         from towpath.data.kernels.mojibake_gate import mojibake_gate
-        from towpath.data.kernels.texts import Texts
 
         suspicious = mojibake_gate(Texts.of(texts))
         rows = np.flatnonzero(suspicious >= self.min_suspicious)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 from towpath.data.kernels.winnow import repeated_spans
 
 if TYPE_CHECKING:

@@ -46,7 +46,7 @@ class LanguageFeatures(FeatureSet):
         """A row for each of ``documents``."""
         import pyarrow as pa
 
-        from towpath.data.kernels.texts import Texts
+        from towpath.core.texts import Texts
 
         predictor = language_predictor(self.model_path)
         best, scores = predictor.best(Texts.of(documents["text"]), self.window_chars)

@@ -69,7 +69,7 @@ class ProfanityFeatures(FeatureSet):
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        from towpath.data.kernels.texts import Texts
+        from towpath.core.texts import Texts
 
         texts = Texts.of(documents["text"])
         columns: dict[str, np.ndarray] = {}

@@ -31,8 +31,8 @@ class TextFeatures(FeatureSet):
         """A row for each of ``documents``."""
         import pyarrow as pa
 
+        from towpath.core.texts import Texts
         from towpath.data.kernels.text_features import text_features
-        from towpath.data.kernels.texts import Texts
 
         columns, schema = text_features(Texts.of(documents["text"])), self.columns()
         return pa.table([pa.array(columns[name]) for name in schema.names], schema=schema)

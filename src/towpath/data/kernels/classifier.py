@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 MAX_NGRAM_WORDS = 8
 _OFFSET, _PRIME = 1469598103934665603, 1099511628211

@@ -14,8 +14,8 @@ from functools import cached_property
 import numpy as np
 
 from towpath.core.native import library, pointer
+from towpath.core.texts import Texts
 from towpath.data.fasttext_model import FastTextModel
-from towpath.data.kernels.texts import Texts
 
 _POINTERS = (
     "inputs",

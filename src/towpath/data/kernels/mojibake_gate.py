@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 _CONTINUATION = (
     rb"(?:\xc2[\x80-\xbf]|\xc5[\x92\x93\xa0\xa1\xb8\xbd\xbe]|\xc6\x92|\xcb[\x86\x9c]"

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from towpath.core.native import library, pointer
+from towpath.core.texts import Texts
 from towpath.data.kernels.minhash import placed_words
-from towpath.data.kernels.texts import Texts
 
 ROW, START, STOP, RUN, N_WORDS = range(5)
 _FIRST_CAPACITY = 1 << 12

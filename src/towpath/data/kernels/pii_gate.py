@@ -11,7 +11,7 @@ import re
 import numpy as np
 
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 EMAIL, NUMBER, IPV4, IPV6, IBAN = 1, 2, 4, 8, 16
 """NUMBER: seven digits with at most four bytes between neighbours, as telephone and card numbers have."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 
 def single_spaces(texts: Texts) -> Texts:

@@ -19,8 +19,8 @@ from functools import cache
 import numpy as np
 
 from towpath.core.native import library, pointer
+from towpath.core.texts import Texts
 from towpath.data.kernels.text_classes import UNITS, characters, class_table, english_exceptions
-from towpath.data.kernels.texts import Texts
 from towpath.data.kernels.words import split_words
 
 COUNTS = ("n_words", "n_words_and_symbols", "n_stop_words")

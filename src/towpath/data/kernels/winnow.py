@@ -16,7 +16,7 @@ import numpy as np
 
 from towpath.core.errors import DataError
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 GRAM_BYTES = 100
 MAX_WINDOW = 1 << 12

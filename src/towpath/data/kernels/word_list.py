@@ -17,7 +17,7 @@ from functools import cache, cached_property
 import numpy as np
 
 from towpath.core.native import library, pointer
-from towpath.data.kernels.texts import Texts
+from towpath.core.texts import Texts
 
 _WORD = 1 << 16
 _N_CHARACTERS = 1 << 16

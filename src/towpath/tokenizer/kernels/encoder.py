@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from towpath.core.native import library, pointer
+from towpath.core.texts import Texts
 from towpath.tokenizer.kernels.pieces import kinds, reference_pieces, rules_of
-from towpath.tokenizer.kernels.texts import Texts
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -63,7 +63,7 @@ class Encoder:
         try:
             self._compiled.encode(
                 *(worker, pointer(kinds()), pointer(self._rules)),
-                *(offsets, data, ctypes.c_int64(n_texts), pointer(ids), pointer(ends)),
+                *(offsets, data, n_texts, pointer(ids), pointer(ends)),
             )
         finally:
             self._idle.put(worker)

@@ -17,7 +17,7 @@ import numpy as np
 
 from towpath.core.errors import TokenizerError
 from towpath.core.native import library, pointer
-from towpath.tokenizer.kernels.texts import Texts
+from towpath.core.texts import Texts
 from towpath.tokenizer.kernels.word_counts import WordCounts
 
 _NO_BOUND = 1 << 40
@@ -50,7 +50,7 @@ def learn_merges(
     compiled.learn_merges.restype = ctypes.c_int64
     offsets, data, n_words = ranked.arguments()
     found = compiled.learn_merges(
-        *(offsets, data, pointer(counted.counts), ctypes.c_int64(n_words)),
+        *(offsets, data, pointer(counted.counts), n_words),
         *(ctypes.c_int64(number) for number in (wanted, min_count, max_token_bytes or _NO_BOUND)),
         pointer(pairs),
     )

@@ -17,8 +17,8 @@ from itertools import pairwise
 import numpy as np
 
 from towpath.core.native import library, pointer
+from towpath.core.texts import Texts
 from towpath.tokenizer.kernels.pieces import characters, kinds, reference_pieces, rules_of
-from towpath.tokenizer.kernels.texts import Texts
 
 LONGEST_RUN = 2048
 """Longer runs of white space or of anything else are cut, so that no word is as long as a file.
@@ -38,7 +38,7 @@ class WordCounts:
     @classmethod
     def of(cls, counted: dict[bytes, int]) -> WordCounts:
         """The same, from a mapping."""
-        return cls(Texts.of(counted), np.array(list(counted.values()), np.int64))
+        return cls(Texts.of_bytes(counted), np.array(list(counted.values()), np.int64))
 
     def as_mapping(self) -> dict[bytes, int]:
         """Word to count."""
@@ -61,11 +61,11 @@ def word_counts(batches: Iterable[list[bytes]], pattern: str) -> WordCounts | No
     handle = ctypes.c_void_p(compiled.word_counts_new())
     try:
         for batch in batches:
-            texts = Texts.of(batch)
+            texts = Texts.of_bytes(batch)
             offsets, data, n_texts = texts.arguments()
             compiled.word_counts_add(
                 *(handle, pointer(kinds()), pointer(rules), ctypes.c_int64(LONGEST_RUN)),
-                *(offsets, data, ctypes.c_int64(n_texts)),
+                *(offsets, data, n_texts),
             )
         return _taken(compiled, handle)
     finally:
