@@ -121,7 +121,8 @@ def settings() -> set[str]:
     from towpath.data import FILTERS, SOURCES
     from towpath.model.config import MODELS
     from towpath.recipes.run_config import RunConfig
-    from towpath.train.config import OPTIMIZERS, SCHEDULES
+    from towpath.train.optimizers import OPTIMIZERS
+    from towpath.train.schedules import SCHEDULES
 
     places = {
         "data.filters": FILTERS,

@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from tests.train.conftest import model, train_config
 from towpath.core.errors import TrainError
 from towpath.train.config import TrainConfig
-from towpath.train.muon import Muon, orthogonalize
-from towpath.train.optimizer import build_optimizer, hidden_matrices
+from towpath.train.optimizer import build_optimizer
+from towpath.train.optimizers.muon import hidden_matrices
+from towpath.train.optimizers.newton_schulz import Muon, orthogonalize
 from towpath.train.schedule import Scheduler, factor
 
 SPECIFICATION = {

@@ -12,13 +12,11 @@ from towpath.evaluate.scores import EvaluateConfig
 from towpath.model.config import GPT2Config, ModernConfig
 from towpath.recipes.run_config import RunConfig
 from towpath.tokenizer.config import TokenizerConfig
-from towpath.train.config import (
-    AdamWConfig,
-    CosineConfig,
-    MuonConfig,
-    TrainConfig,
-    WarmupStableDecayConfig,
-)
+from towpath.train.config import TrainConfig
+from towpath.train.optimizers.adamw import AdamWConfig
+from towpath.train.optimizers.muon import MuonConfig
+from towpath.train.schedules.cosine import CosineConfig
+from towpath.train.schedules.wsd import WarmupStableDecayConfig
 from towpath.tune.config import SFTConfig, TuneConfig
 
 

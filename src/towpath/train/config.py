@@ -1,6 +1,6 @@
 """Settings of training: the specification's keys, and the choices that it leaves open.
 
-Knows nothing of models or data; ``towpath.train.optimizer`` and ``towpath.train.schedule`` act on it.
+Knows nothing of models or data. Optimizers and schedules are rooms of their own.
 """
 
 from __future__ import annotations
@@ -9,77 +9,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from towpath.core.catalogue import Catalogue
 from towpath.core.config import Execution, Section
-
-
-class AdamWConfig(Section):
-    """AdamW for every parameter (Loshchilov and Hutter 2019, arXiv:1711.05101)."""
-
-    type: Literal["adamw"] = "adamw"
-
-
-class MuonConfig(Section):
-    """Muon for the matrices inside the blocks, AdamW for all else (Jordan et al. 2024)."""
-
-    type: Literal["muon"] = "muon"
-    learning_rate: float = Field(default=0.02, gt=0)
-    """Peak learning rate of the matrices; the others keep ``train.learning_rate``."""
-    momentum: float = Field(default=0.95, ge=0, lt=1)
-    """Nesterov momentum of the matrices."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay of the matrices, times their learning rate."""
-    iterations: int = Field(default=5, ge=1, le=20)
-    """Newton-Schulz iterations of one orthogonalisation."""
-
-
-class CosineConfig(Section):
-    """Warmup, then half a cosine down to ``final_ratio`` (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
-
-    type: Literal["cosine"] = "cosine"
-    final_ratio: float = Field(default=0.1, ge=0, le=1)
-    """Learning rate of the last step, as a share of the peak."""
-
-
-class WarmupStableDecayConfig(Section):
-    """Warmup, a long plateau, a linear decay (Hu et al. 2024, MiniCPM, arXiv:2404.06395, section 4)."""
-
-    type: Literal["wsd"] = "wsd"
-    decay_ratio: float = Field(default=0.4, ge=0, le=1)
-    """Share of all steps that the final decay takes."""
-    final_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Learning rate at the end of the decay, as a share of the peak."""
-
-
-class LinearConfig(Section):
-    """Warmup, then a straight line down to ``final_ratio``."""
-
-    type: Literal["linear"] = "linear"
-    final_ratio: float = Field(default=0.0, ge=0, le=1)
-    """Learning rate of the last step, as a share of the peak."""
-
-
-class ConstantConfig(Section):
-    """Warmup, then the peak to the end."""
-
-    type: Literal["constant"] = "constant"
-
-
-OPTIMIZERS = Catalogue(
-    "optimizer",
-    {"adamw": f"{__name__}:AdamWConfig", "muon": f"{__name__}:MuonConfig"},
-    group="towpath.optimizers",
-)
-SCHEDULES = Catalogue(
-    "schedule",
-    {
-        "constant": f"{__name__}:ConstantConfig",
-        "cosine": f"{__name__}:CosineConfig",
-        "linear": f"{__name__}:LinearConfig",
-        "wsd": f"{__name__}:WarmupStableDecayConfig",
-    },
-    group="towpath.schedules",
-)
+from towpath.train.optimizers import OPTIMIZERS, OptimizerConfig
+from towpath.train.optimizers.adamw import AdamWConfig
+from towpath.train.schedules import SCHEDULES, ScheduleConfig
+from towpath.train.schedules.cosine import CosineConfig
 
 
 class TrainConfig(Section):
@@ -95,9 +29,9 @@ class TrainConfig(Section):
     """Decay of AdamW's mean of squared gradients."""
     epsilon: float = Field(default=1e-8, gt=0)
     """Added to the root of AdamW's second moment."""
-    optimizer: Annotated[Section, OPTIMIZERS.choice("adamw")] = AdamWConfig()
+    optimizer: Annotated[OptimizerConfig, OPTIMIZERS.choice("adamw")] = AdamWConfig()
     """How parameters are updated: adamw, or muon for the matrices."""
-    schedule: Annotated[Section, SCHEDULES.choice("cosine")] = CosineConfig()
+    schedule: Annotated[ScheduleConfig, SCHEDULES.choice("cosine")] = CosineConfig()
     """How the learning rate goes after warmup: cosine, wsd, linear or constant."""
 
     batch_size: int = Field(default=4, ge=1)

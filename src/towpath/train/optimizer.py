@@ -1,23 +1,21 @@
-"""Which parameter is updated how: groups with and without decay, matrices by Muon when chosen.
+"""The optimizer of a run: the torch optimizers that its section makes, stepping together.
 
 Optimizer state goes out and comes in as named tensors, so that it is stored without pickle.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from towpath.core.errors import TrainError
-from towpath.model.linear import fused_rows
-from towpath.train.config import MuonConfig, TrainConfig
-from towpath.train.muon import Muon
+from towpath.train.config import TrainConfig
 
 
 class Optimizers:
-    """One or two torch optimizers that step together."""
+    """Torch optimizers that step together."""
 
     def __init__(self, parts: Mapping[str, torch.optim.Optimizer], names: Mapping[Tensor, str]) -> None:
         self.parts = dict(parts)
@@ -67,43 +65,8 @@ class Optimizers:
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:
     """The optimizer that ``config`` describes, for the parameters of ``model`` that learn."""
     named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    names: dict[Tensor, str] = {parameter: name for name, parameter in named.items()}
-    parts: dict[str, torch.optim.Optimizer] = {}
-    if isinstance(config.optimizer, MuonConfig):
-        hidden = dict(hidden_matrices(model))
-        parts_of = fused_rows(model)
-        groups = [{"params": [matrix], "row_parts": parts_of.get(name)} for name, matrix in hidden.items()]
-        choice = config.optimizer
-        parts["muon"] = Muon(
-            groups, choice.learning_rate, choice.momentum, choice.weight_decay, choice.iterations
-        )
-        named = {name: value for name, value in named.items() if name not in hidden}
-    parts["adamw"] = _adamw(list(named.values()), config)
+    parts = config.optimizer.build(model, named, config)
     for part in parts.values():
         for group in part.param_groups:
             group["peak_lr"] = group["lr"]
-    return Optimizers(parts, names)
-
-
-def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The weights of the linear layers inside the blocks: no embedding, no output head."""
-    head = getattr(model, "head", None)
-    for module_name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module is not head and module.weight.requires_grad:
-            yield f"{module_name}.weight", module.weight
-
-
-def _adamw(parameters: list[nn.Parameter], config: TrainConfig) -> torch.optim.AdamW:
-    matrices = [parameter for parameter in parameters if parameter.ndim >= 2]
-    vectors = [parameter for parameter in parameters if parameter.ndim < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=config.epsilon,
-        fused=True,
-    )
+    return Optimizers(parts, {parameter: name for name, parameter in named.items()})

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: the rate of a step is a pure function of its number.
+"""The learning rate of each step, a pure function of its number.
 
 Steps count from 1, so that the first update already learns: warmup gives step s the share
 s / warmup_steps of the peak.
@@ -6,17 +6,9 @@ s / warmup_steps of the peak.
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
-from towpath.core.config import Section
-from towpath.train.config import (
-    ConstantConfig,
-    CosineConfig,
-    LinearConfig,
-    TrainConfig,
-    WarmupStableDecayConfig,
-)
+from towpath.train.config import TrainConfig
 
 
 class _HasGroups(Protocol):
@@ -29,25 +21,8 @@ def factor(step: int, config: TrainConfig) -> float:
     if step <= config.warmup_steps:
         return step / config.warmup_steps
     span = max(1, config.max_steps - config.warmup_steps)
-    return _after_warmup(config.schedule, min(1.0, (step - config.warmup_steps) / span), config)
-
-
-def _after_warmup(schedule: Section, progress: float, config: TrainConfig) -> float:
-    match schedule:
-        case ConstantConfig():
-            return 1.0
-        case LinearConfig(final_ratio=final):
-            return 1 - (1 - final) * progress
-        case CosineConfig(final_ratio=final):
-            return final + (1 - final) * 0.5 * (1 + math.cos(math.pi * progress))
-        case WarmupStableDecayConfig(decay_ratio=ratio, final_ratio=final):
-            decay_share = ratio * config.max_steps / max(1, config.max_steps - config.warmup_steps)
-            left = (1 - progress) / decay_share if decay_share else 1.0
-            return final + (1 - final) * min(1.0, left)
-        case _:
-            build = getattr(schedule, "factor", None)
-            assert build is not None, f"{type(schedule).__name__} has no method factor(progress)"
-            return build(progress)
+    progress = min(1.0, (step - config.warmup_steps) / span)
+    return config.schedule.factor(progress, config)
 
 
 class Scheduler:

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from towpath.core.config import Execution, Section
 from towpath.tokenizer import ChatTemplate
-from towpath.train.config import LinearConfig, TrainConfig
+from towpath.train.config import TrainConfig
+from towpath.train.schedules.linear import LinearConfig
 
 
 class SFTConfig(Section):

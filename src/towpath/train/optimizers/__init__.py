@@ -1,0 +1,45 @@
+"""Optimizers: the named choices of ``train.optimizer``.
+
+Comes in: the parameters of a model that learn. Goes out: torch optimizers, each for its share of
+them. To add one: a module here with its section, whose ``build`` makes the torch optimizers, and a
+line in ``OPTIMIZERS``. Sections start no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from towpath.core.catalogue import Catalogue
+from towpath.core.config import Section
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+
+    from towpath.train.config import TrainConfig
+
+OPTIMIZERS = Catalogue(
+    "optimizer",
+    {
+        "adamw": "towpath.train.optimizers.adamw:AdamWConfig",
+        "muon": "towpath.train.optimizers.muon:MuonConfig",
+    },
+    group="towpath.optimizers",
+)
+
+
+class OptimizerConfig(Section):
+    """What every optimizer's section has."""
+
+    type: Any
+
+    def build(
+        self, model: nn.Module, named: Mapping[str, nn.Parameter], train: TrainConfig
+    ) -> dict[str, Optimizer]:
+        """Torch optimizers by a short label; each parameter of ``named`` belongs to one of them.
+
+        The learning rate of a group when it is made is its peak. All state must be tensors by
+        parameter: it is saved without pickle.
+        """
+        raise NotImplementedError
