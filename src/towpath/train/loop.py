@@ -1,21 +1,20 @@
 """The training loop: the specification's, with a mean over all target tokens of a step.
 
-Takes everything that points to other rooms as an argument. Adds nothing to a parameter whose loss
-or gradient is not finite.
+Takes everything that points to other rooms as an argument; a guard judges each step before it is
+applied.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from towpath.core.errors import TrainError
 from towpath.train.batches import Batch
 from towpath.train.config import TrainConfig
+from towpath.train.guard import Guard
 from towpath.train.precision import Precision
 
 
@@ -49,37 +48,34 @@ def training_loop(
     config: TrainConfig,
     *,
     precision: Precision,
+    guard: Guard | None = None,
     first_step: int = 0,
-    bad_steps: int = 0,
     validate: Callable[[int], Mapping[str, float]] | None = None,
     log: Log = lambda step, metrics: None,
-    save: Callable[[int, int], None] = lambda step, bad_steps: None,
+    save: Callable[[int], None] = lambda step: None,
     stop: Callable[[], bool] = lambda: False,
-    describe: Callable[[int], str] = str,
 ) -> None:
     """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
 
-    ``save`` is given the number of steps done and of bad steps in a row up to here.
+    ``guard`` None makes one of ``config``.
 
     Raises:
-        TrainError: more than ``config.max_bad_steps`` steps in a row were not finite.
+        TrainError: ``guard`` stopped the run.
     """
     model.train()
+    guard = guard or Guard(config)
     for step, batch in enumerate(dataloader, start=first_step + 1):
         loss = accumulate(model, batch, precision)
         grad_norm = clip(model, optimizer, config, precision)
-        if update(optimizer, precision, math.isfinite(loss) and math.isfinite(grad_norm)):
-            bad_steps = 0
-        elif not (precision.scaler and math.isfinite(loss)):  # an overflow halves the loss scale, no more
-            bad_steps = refuse(step, loss, grad_norm, bad_steps, config, describe)
+        update(optimizer, precision, guard.applies(step, loss, grad_norm, scaled=bool(precision.scaler)))
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 
         last = step == config.max_steps or stop()
-        if step % config.log_steps == 0 or last or bad_steps:
-            log(step, {"train/loss": loss, "train/grad_norm": grad_norm, "train/bad_steps": bad_steps})
+        if step % config.log_steps == 0 or last or guard.bad_steps:
+            log(step, {"train/loss": loss, "train/grad_norm": grad_norm, **guard.figures()})
         if step % config.save_steps == 0 or last:
-            save(step, bad_steps)
+            save(step)
         if validate and validation_due(step, config):  # after the save: it can never lose one
             log(step, validate(step))
             model.train()
@@ -112,35 +108,12 @@ def clip(model: nn.Module, optimizer: StepsAndForgets, config: TrainConfig, prec
     return float(nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
 
 
-def update(optimizer: StepsAndForgets, precision: Precision, finite: bool) -> bool:
-    """One optimizer step where everything is ``finite``. Returns whether it was made."""
+def update(optimizer: StepsAndForgets, precision: Precision, applies: bool) -> None:
+    """One optimizer step where it ``applies``; the loss scale learns of every step."""
     if precision.scaler:
-        for part in optimizer.parts.values():
-            precision.scaler.step(part)  # passes over what overflowed by itself
+        if applies:
+            for part in optimizer.parts.values():
+                precision.scaler.step(part)
         precision.scaler.update()
-    elif finite:
+    elif applies:
         optimizer.step()
-    return finite
-
-
-def refuse(
-    step: int,
-    loss: float,
-    grad_norm: float,
-    bad_steps: int,
-    config: TrainConfig,
-    describe: Callable[[int], Any],
-) -> int:
-    """Count a step that was not applied. Returns how many came in a row.
-
-    Raises:
-        TrainError: too many in a row.
-    """
-    bad_steps += 1
-    if bad_steps > config.max_bad_steps:
-        raise TrainError(
-            f"Step {step}: loss = {loss}, gradient norm = {grad_norm}, for the {bad_steps}. step in a row "
-            f"({describe(step - 1)}). None was applied; the last checkpoint is good. Likely causes: "
-            f"train.learning_rate = {config.learning_rate} is too high, or fp16 is out of its range."
-        )
-    return bad_steps

@@ -20,11 +20,13 @@ from torch import Tensor
 
 from towpath.core.errors import TrainError
 from towpath.core.files import disk_full_explained, write_durably
-from towpath.core.metrics import MetricLog, Sink, peak_memory_bytes, read_log
+from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, progress
 from towpath.train.batches import Batch, BatchSource, ahead
 from towpath.train.config import TrainConfig
+from towpath.train.guard import Guard
 from towpath.train.loop import training_loop, validation_due
+from towpath.train.meters import MEASURED, SPEED, Meters
 from towpath.train.optimizer import Optimizers, build_optimizer
 from towpath.train.precision import Precision, choose_precision
 from towpath.train.saves import (
@@ -39,10 +41,6 @@ from towpath.train.stop import StoppedError, StopRequest, stop_request
 
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
-
-_SPEED, _MEMORY = "train/tokens_per_second", "train/memory"
-_MEASURED = (_SPEED, _MEMORY)
-"""Figures of the machine and not of the model: no two runs have the same."""
 
 Validate = Callable[["Decoder"], Mapping[str, float]]
 Sample = Callable[["Decoder"], str]
@@ -87,12 +85,12 @@ class _Running:
         self.log = MetricLog(stage.folder / "log.jsonl", stage.sinks)
         self.samples = stage.folder / "samples.jsonl"
         self.saves = stage.folder / "checkpoints"
-        self.tokens = 0
-        self.clock = time.monotonic()
+        self.guard = Guard(stage.config, stage.batches.describe)
+        self.meters = Meters()
         self.bar: Progress | None = None
 
     def run(self) -> dict[str, Any]:
-        first_step, bad_steps = self._resume()
+        first_step = self._resume()
         scheduler = Scheduler(self.optimizer, self.config, first_step)
         steps = self.config.max_steps - first_step
         model = torch.compile(self.model) if self.config.compile else self.model
@@ -109,18 +107,17 @@ class _Running:
                 scheduler,
                 self.config,
                 precision=self.precision,
+                guard=self.guard,
                 first_step=first_step,
-                bad_steps=bad_steps,
                 validate=self._validate if self.stage.validate or self.stage.sample else None,
                 log=lambda step, metrics: self._log(step, metrics, scheduler),
                 save=self._save,
                 stop=stop,
-                describe=self.stage.batches.describe,
             )
         self._end_if_asked(stop)
         return {"steps": self.config.max_steps, "final": self._last_figures()}
 
-    def _resume(self) -> tuple[int, int]:
+    def _resume(self) -> int:
         torch.manual_seed(self.stage.seed)
         state = newest_good_state(self.saves)
         step = state.step if state else 0
@@ -133,7 +130,7 @@ class _Running:
             )
         self.log.rewind(step)
         _rewind_samples(self.samples, step)
-        return step, state.facts["bad_steps"] if state else 0
+        return step
 
     def _load(self, state: TrainingState) -> None:
         parameters = dict(self.model.named_parameters())
@@ -146,6 +143,7 @@ class _Running:
                 parameters[name].copy_(value)
         self.optimizer.load_tensors(state.optimizer)
         set_random_state(state.random)
+        self.guard.load(state.facts["guard"])
         if self.precision.scaler:
             self.precision.scaler.load_state_dict(state.facts["scaler"])
         for what, now in self._surroundings().items():
@@ -167,9 +165,9 @@ class _Running:
             "torch": str(torch.__version__),
         }
 
-    def _save(self, step: int, bad_steps: int) -> None:
+    def _save(self, step: int) -> None:
         facts = {
-            "bad_steps": bad_steps,
+            "guard": self.guard.state(),
             "surroundings": self._surroundings(),
             "scaler": self.precision.scaler.state_dict() if self.precision.scaler else None,
         }
@@ -179,7 +177,7 @@ class _Running:
 
     def _counted(self, first_step: int, steps: int) -> Iterator[Batch]:
         for batch in ahead(self.stage.batches, first_step, steps, self.config.dataloader_num_workers):
-            self.tokens += batch.target_tokens
+            self.meters.count(batch.target_tokens)
             assert self.bar is not None
             self.bar.advance()
             yield batch
@@ -187,14 +185,10 @@ class _Running:
     def _log(self, step: int, metrics: Mapping[str, float], scheduler: Scheduler) -> None:
         figures = dict(metrics)
         if "train/loss" in figures:
-            now = time.monotonic()
-            tokens = self.tokens or 1
             figures["train/learning_rate"] = max(scheduler.get_last_lr())
-            figures[_SPEED] = tokens / max(now - self.clock, 1e-9)
-            figures[_MEMORY] = peak_memory_bytes()
-            self.clock, self.tokens = now, 0
+            figures |= self.meters.figures()
             assert self.bar is not None
-            self.bar.note(f"loss {figures['train/loss']:.3f}, {figures[_SPEED]:,.0f} tokens/s")
+            self.bar.note(f"loss {figures['train/loss']:.3f}, {figures[SPEED]:,.0f} tokens/s")
         self.log.log(step, figures)
 
     def _validate_if_missed(self, step: int) -> None:
@@ -227,7 +221,7 @@ class _Running:
             row = json.dumps({"step": step, "text": text})
             with disk_full_explained(self.samples), self.samples.open("a") as file:
                 file.write(row + "\n")
-        self.clock += time.monotonic() - start
+        self.meters.leave_out(time.monotonic() - start)
         return figures
 
     def _end_if_asked(self, stop: StopRequest) -> None:
@@ -243,7 +237,7 @@ class _Running:
     def _last_figures(self) -> dict[str, float]:
         """The figures of the last step that a repeated run gives again."""
         rows = [row for row in read_log(self.log.path) if row["step"] == self.config.max_steps]
-        return {row["name"]: row["value"] for row in rows if row["name"] not in _MEASURED}
+        return {row["name"]: row["value"] for row in rows if row["name"] not in MEASURED}
 
 
 def _rewind_samples(path: Path, step: int) -> None:
