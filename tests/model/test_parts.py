@@ -14,6 +14,7 @@ from towpath.model.feed_forward import SwiGLU
 from towpath.model.norms import rms_norm
 from towpath.model.positions import LearnedPositions, RotaryPositions
 from towpath.model.rotary import rotate, rotation_tables
+from towpath.model.sight import Sight
 
 pytestmark = pytest.mark.usefixtures("checked_annotations")
 
@@ -93,7 +94,7 @@ def test_attention_is_the_softmax_formula_with_each_key_head_shared(n_kv_head: i
     scores = q @ keys.mT / 6**0.5
     future = torch.ones(n_tokens, n_tokens, dtype=torch.bool).triu(1)
     expected = scores.masked_fill(future, -torch.inf).softmax(-1) @ values
-    torch.testing.assert_close(attend(q, k, v, None, 0.0), expected)
+    torch.testing.assert_close(attend(q, k, v, Sight(), 0.0), expected)
 
 
 def test_swiglu_is_its_formula() -> None:

@@ -1,4 +1,4 @@
-"""Causal self-attention with any number of key-value heads, by ``scaled_dot_product_attention``.
+"""Self-attention with any number of key-value heads, by ``scaled_dot_product_attention``.
 
 Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al. 2023,
 arXiv:2305.13245; normalised queries and keys: Henry et al. 2020, arXiv:2010.04245, with the learned
@@ -20,19 +20,20 @@ from towpath.model.cache import KeyValueCache
 from towpath.model.linear import FusedLinear
 from towpath.model.norms import RMSNorm
 from towpath.model.rotary import Rotation, rotate
+from towpath.model.sight import Sight
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
 class Placement:
     """Where the tokens of one pass stand and what they see: the same for every block."""
 
+    sight: Sight
+    """What each new token sees of those so far."""
     rotation: Rotation | None = None
     """Angles of the new tokens, for layouts with rotary positions."""
-    mask: Bool[Tensor, "T S"] | None = None
-    """True where a new token sees an earlier one. None: causal among the new tokens alone."""
     cache: KeyValueCache | None = None
     """Keys and values of the tokens before the new ones."""
 
@@ -48,7 +49,7 @@ class HeadShape:
 
 
 class Attention(nn.Module):
-    """Every token gathers values from itself and the tokens before it."""
+    """Every token gathers values from the tokens that it sees."""
 
     def __init__(
         self, shape: HeadShape, *, bias: bool, dropout: float = 0.0, norm_epsilon: float | None = None
@@ -72,7 +73,7 @@ class Attention(nn.Module):
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if place.cache is not None:
             k, v = place.cache.append(layer, k, v)  # (B, K, S, D)
-        gathered = attend(q, k, v, place.mask, self.dropout if self.training else 0.0)
+        gathered = attend(q, k, v, place.sight, self.dropout if self.training else 0.0)
         return self.out(gathered.transpose(1, 2).flatten(2))
 
 
@@ -80,19 +81,25 @@ def attend(
     q: Float[Tensor, "B H T D"],
     k: Float[Tensor, "B K S D"],
     v: Float[Tensor, "B K S D"],
-    mask: Bool[Tensor, "T S"] | None,
+    sight: Sight,
     dropout: float,
 ) -> Float[Tensor, "B H T D"]:
-    """Causal attention; H is a multiple of K and each key-value head serves H / K query heads."""
+    """What queries gather; H is a multiple of K and each key-value head serves H / K query heads."""
     batch, n_head, n_tokens, width = q.shape
-    n_kv_head = k.shape[1]
-    if n_tokens == 1:  # sees everything: the heads of a group become its queries, nothing is copied
+    n_kv_head, n_keys = k.shape[1:3]
+    if n_tokens == 1 and sight.sees_all(1):  # the heads of a group become its queries, nothing is copied
         grouped = q.reshape(batch, n_kv_head, -1, width)  # (B, K, H/K, D)
-        gathered = F.scaled_dot_product_attention(grouped, k, v, dropout_p=dropout)
+        gathered = F.scaled_dot_product_attention(grouped, k, v, dropout_p=dropout, scale=sight.scale)
         return gathered.reshape(batch, n_head, 1, width)
     if n_kv_head != n_head:
         k, v = _repeat_heads(k, n_head), _repeat_heads(v, n_head)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout, is_causal=mask is None)
+    plain = sight.is_plain(n_tokens, n_keys)
+    return F.scaled_dot_product_attention(
+        *(q, k, v, None if plain else sight.added(q, n_keys)),
+        dropout_p=dropout,
+        is_causal=plain and sight.causal,
+        scale=sight.scale,
+    )
 
 
 def _repeat_heads(x: Float[Tensor, "B K S D"], n_head: int) -> Float[Tensor, "B H S D"]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -22,6 +22,8 @@ from towpath.model.attention import Placement
 from towpath.model.cache import KeyValueCache
 from towpath.model.config import DecoderConfig
 from towpath.model.loss import chunked_cross_entropy
+from towpath.model.positions import Positions
+from towpath.model.sight import Sight
 from towpath.model.torch_version import check_torch_version
 
 if TYPE_CHECKING:
@@ -42,8 +44,7 @@ class Output(NamedTuple):
 class Parts:
     """What a layout chooses."""
 
-    positions: nn.Module
-    """Fits ``positions.Positions``."""
+    positions: Positions
     blocks: Sequence[nn.Module]
     final_norm: nn.Module
     tied: bool
@@ -56,7 +57,7 @@ class Parts:
 class Decoder(nn.Module):
     """A causal language model."""
 
-    positions: Any
+    positions: Positions
 
     def __init__(self, config: DecoderConfig, parts: Parts) -> None:
         super().__init__()
@@ -122,7 +123,7 @@ class Decoder(nn.Module):
         if cache is not None:
             cache.check_room(batch, n_tokens)
         place = Placement(
-            self.positions.rotation(start, n_tokens), _causal_mask(start, n_tokens, self.device), cache
+            Sight(bias=self.positions.bias(start, n_tokens)), self.positions.rotation(start, n_tokens), cache
         )
         x = self.dropout(self.positions.add(self._embed(input_ids), start))
         for layer, block in enumerate(self.blocks):
@@ -207,15 +208,6 @@ def build(config: DecoderConfig, seed: int = 0) -> Decoder:
     model.to_empty(device="cpu")
     model.initialise_(seed)
     return model
-
-
-def _causal_mask(start: int, n_tokens: int, device: torch.device) -> Tensor | None:
-    """(T, S) for several tokens after cached ones; None where ``is_causal`` or one token says it all."""
-    if start == 0 or n_tokens == 1:
-        return None
-    stop = start + n_tokens
-    seen_by = torch.arange(start, stop, device=device).unsqueeze(1)  # (T, 1)
-    return torch.arange(stop, device=device) <= seen_by  # (T, S)
 
 
 def _outside_vocabulary(ids: Tensor, vocab_size: int) -> str:

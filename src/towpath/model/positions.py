@@ -1,14 +1,14 @@
-"""Position encodings as parts of a decoder: what is added to embeddings, what rotates heads.
+"""Position encodings as parts of a decoder: what is added to embeddings or scores, what rotates heads.
 
-A part answers both questions, so that a decoder does not know which kind it has. To add one, write
-a class with the methods of ``Positions`` and use it in a layout.
+A part answers all questions, so that a decoder does not know which kind it has. To add one, write
+a class that overrides what it needs of ``Positions`` and use it in a layout.
 
 B batch, T tokens, C width.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -19,23 +19,24 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 
-class Positions(Protocol):
-    """What a decoder asks of its position encoding."""
+class Positions(nn.Module):
+    """What a decoder asks of its position encoding. This one adds nothing: tokens have no order."""
 
     def add(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
         """Token embeddings ``x``, the first at position ``start``, with what the encoding adds."""
-        ...
+        return x
 
     def rotation(self, start: int, n_tokens: int) -> Rotation | None:
         """How queries and keys of positions from ``start`` are turned. None: not at all."""
-        ...
+
+    def bias(self, start: int, n_tokens: int) -> Float[Tensor, "H T S"] | None:
+        """What is added to scores of T queries from ``start`` and S = start + T keys. None: nothing."""
 
     def fill_(self) -> None:
         """Set what is computed and not learned, once the encoding lies on a real device."""
-        ...
 
 
-class LearnedPositions(nn.Module):
+class LearnedPositions(Positions):
     """One learned vector a position, added to the token embedding (GPT-2)."""
 
     def __init__(self, n_positions: int, n_embd: int) -> None:
@@ -46,14 +47,8 @@ class LearnedPositions(nn.Module):
         """See ``Positions.add``."""
         return x + self.weight[start : start + x.shape[1]]
 
-    def rotation(self, start: int, n_tokens: int) -> None:
-        """No rotation."""
 
-    def fill_(self) -> None:
-        """Nothing is computed."""
-
-
-class RotaryPositions(nn.Module):
+class RotaryPositions(Positions):
     """Rotations of every position of the context, made once and kept out of saved weights."""
 
     cosine: Tensor
@@ -70,10 +65,6 @@ class RotaryPositions(nn.Module):
         tables = rotation_tables(self.n_positions, self.head_width, self.theta)
         self.cosine.copy_(tables.cosine)
         self.sine.copy_(tables.sine)
-
-    def add(self, x: Float[Tensor, "B T C"], start: int) -> Float[Tensor, "B T C"]:
-        """Nothing is added."""
-        return x
 
     def rotation(self, start: int, n_tokens: int) -> Rotation:
         """See ``Positions.rotation``."""
