@@ -8,10 +8,11 @@ its own; its table is shown as it comes, and the row that it ends with is shown 
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
+
+from paired import arguments, is_row
 
 ROWS = (
     "language_quality_minhash",
@@ -25,7 +26,9 @@ ROWS = (
 
 
 def main() -> int:
-    chosen = sys.argv[1:] or ROWS
+    parser = arguments(__doc__)
+    parser.add_argument("rows", nargs="*", metavar="ROW", default=ROWS, help=", ".join(ROWS))
+    chosen = parser.parse_args().rows
     results, failed = [], []
     for row in chosen:
         print(f"== {row}", flush=True)
@@ -49,9 +52,7 @@ def run(script: Path) -> list[str] | None:
         for line in process.stdout:
             print(line, end="", flush=True)
             lines.append(line.rstrip("\n"))
-    if process.returncode or not lines or "ratio" not in json.loads(lines[-1]):
-        return None
-    return lines
+    return None if process.returncode or not lines or not is_row(lines[-1]) else lines
 
 
 if __name__ == "__main__":

@@ -9,8 +9,6 @@ checked. CPU time, in turn, the median of rounds.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bpe_training import corpus, paired
+from paired import Side, arguments, cut_texts, paired, print_row
 
 from towpath.core.artifacts import Artifact, Store
 from towpath.data import Document
@@ -26,16 +24,16 @@ from towpath.tokenizer import Tokenizer, TokenizerConfig, TokenShards, train_tok
 from towpath.tokenizer.writing import write_shards
 
 ROW = "encode and pack"
+UNIT = "tokens/CPU-s"
 ROUNDS = 3
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size-mb", type=float, default=6.0)
+    parser = arguments(__doc__, size_mb=6.0)
     parser.add_argument("--vocab-size", type=int, default=16_384)
-    arguments = parser.parse_args()
-    documents = corpus(arguments.size_mb)
-    print(json.dumps(measure(documents, train_tokenizer(documents, arguments.vocab_size))))
+    options = parser.parse_args()
+    documents = cut_texts(options.size_mb)
+    measure(documents, train_tokenizer(documents, options.vocab_size))
 
 
 @dataclass
@@ -54,7 +52,7 @@ class Corpus:
         return iter(self.documents)
 
 
-def measure(texts: list[str], tokenizer: Tokenizer) -> dict[str, Any]:
+def measure(texts: list[str], tokenizer: Tokenizer) -> None:
     os.environ["RAYON_NUM_THREADS"], os.environ["TOKENIZERS_PARALLELISM"] = "1", "false"
     documents = [Document(id=str(n), text=text, source="all", domain="web") for n, text in enumerate(texts)]
     peer = peer_of(tokenizer)
@@ -62,20 +60,11 @@ def measure(texts: list[str], tokenizer: Tokenizer) -> dict[str, Any]:
         shards = TokenShards(packed(Path(folder), documents, tokenizer))
         check(shards, texts[:50], peer, tokenizer.end_of_text)
     n_tokens = shards.stream("train", "all").n_tokens
-    ours_s, peer_s = paired(
-        lambda: packed_and_removed(documents, tokenizer), lambda: peer.encode_batch(texts), ROUNDS
-    )
-    print(f"{len(texts):,} documents, {n_tokens:,} tokens")
-    print(f"{'':12}{'tokens/CPU-s':>14}{'CPU-s':>8}")
-    for name, seconds in (("towpath", ours_s), ("tokenizers", peer_s)):
-        print(f"{name:12}{n_tokens / seconds:14,.0f}{seconds:8.2f}")
-    return {
-        "row": ROW,
-        "ours": round(n_tokens / ours_s),
-        "peer": round(n_tokens / peer_s),
-        "ratio": round(peer_s / ours_s, 2),
-        "unit": "tokens/CPU-s",
-    }
+    sides = [
+        Side("towpath", n_tokens, lambda: packed_and_removed(documents, tokenizer)),
+        Side("tokenizers", n_tokens, lambda: f"{len(peer.encode_batch(texts)):,} documents encoded"),
+    ]
+    print_row(ROW, paired(sides, ROUNDS, UNIT), UNIT)
 
 
 def peer_of(tokenizer: Tokenizer) -> Any:
@@ -95,9 +84,10 @@ def packed(folder: Path, documents: list[Document], tokenizer: Tokenizer) -> Art
     )
 
 
-def packed_and_removed(documents: list[Document], tokenizer: Tokenizer) -> None:
+def packed_and_removed(documents: list[Document], tokenizer: Tokenizer) -> str:
     with tempfile.TemporaryDirectory() as folder:
         packed(Path(folder), documents, tokenizer)
+    return f"{len(documents):,} documents packed"
 
 
 def check(shards: TokenShards, texts: list[str], peer: Any, end_of_text: int) -> None:

@@ -14,83 +14,40 @@ fasttext-numpy2-wheel, so its binding here is fasttext-predict.
 
 from __future__ import annotations
 
-import argparse
-import json
 import shutil
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from paired import Side, arguments, drawn_paragraphs, paired, print_row
+
 ROW = "language id + quality + minhash"
+UNIT = "documents/CPU-s"
 PEER_SHARE = 0.05  # of our documents, that datatrove reads
 ROUNDS = 3
-DOCUMENT_CHARS = 4_000
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "pretrain"
 FILTERS = ("language", "gopher", "gopher_repetition", "c4", "fineweb")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size-mb", type=float, default=12.0)
-    size_mb = parser.parse_args().size_mb
+    size_mb = arguments(__doc__, size_mb=12.0).parse_args().size_mb
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measure(Path(folder), corpus(size_mb))))
+        measure(Path(folder), drawn_paragraphs(size_mb))
 
 
-def corpus(size_mb: float) -> list[str]:
-    """Different documents of about 4 kB: prose from the shared data, else the documentation of Python."""
-    import random
-
-    texts = list(_paragraphs())
-    draw, documents = random.Random(0), []
-    while len(documents) * DOCUMENT_CHARS < size_mb * 1e6:
-        chosen: list[str] = []
-        while sum(map(len, chosen)) < DOCUMENT_CHARS:
-            chosen.append(draw.choice(texts))
-        documents.append("\n\n".join(chosen))
-    return documents
-
-
-def _paragraphs() -> Sequence[str]:
-    if SHARED.is_dir():
-        books = [path.read_text(errors="ignore") for path in sorted((SHARED / "books").glob("*.txt"))]
-        books.append((SHARED / "stories" / "tinystories.txt").read_text(errors="ignore"))
-    else:
-        import pydoc_data.topics
-
-        books = list(pydoc_data.topics.topics.values())
-    found = [" ".join(text.split()) for book in books for text in book.split("\n\n")]
-    return [text for text in found if 100 < len(text) < 2_000]
-
-
-def measure(folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+def measure(folder: Path, texts: Sequence[str]) -> None:
     few, warm = texts[: max(int(len(texts) * PEER_SHARE), 50)], texts[-20:]
     inputs = {len(part): write_parquet(folder / str(len(part)), part) for part in (warm, few, texts)}
-    runs: dict[str, tuple[Callable[[Path, Path], int], int]] = {
-        "towpath": (ours, len(texts)),
-        f"datatrove {version('datatrove')}": (theirs, len(few)),
-    }
-    for name, (run, _) in runs.items():  # models are loaded and code is compiled before anything is measured
-        run(inputs[len(warm)], folder / f"warm-{name}")
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(ROUNDS):
-        for name, (run, count) in runs.items():
-            start = time.process_time()
-            kept = run(inputs[count], folder / f"{name}-{number}")
-            rates[name].append(count / (time.process_time() - start))
-            print(f"{name}: {count:,} documents, {kept:,} kept, {rates[name][-1]:,.0f} documents/s")
-    mine, peer = (statistics.median(rates[name]) for name in runs)
-    return {
-        "row": ROW,
-        "ours": round(mine, 1),
-        "peer": round(peer, 1),
-        "ratio": round(mine / peer, 1),
-        "unit": "documents/CPU-s",
-    }
+    sides = []
+    for name, run, part in (("towpath", ours, texts), (f"datatrove {version('datatrove')}", theirs, few)):
+        run(inputs[len(warm)], folder / "made")  # models are loaded and code is compiled beforehand
+        sides.append(Side(name, len(part), told(run, inputs[len(part)], folder / "made")))
+    print_row(ROW, paired(sides, ROUNDS, UNIT), UNIT)
+
+
+def told(run: Callable[[Path, Path], int], source: Path, home: Path) -> Callable[[], str]:
+    return lambda: f"{run(source, home):,} kept"
 
 
 def write_parquet(folder: Path, texts: Sequence[str]) -> Path:

@@ -10,7 +10,6 @@ pressure), else by RLIMIT_DATA for each process. Ends with one JSON line.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import random
@@ -23,13 +22,15 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from paired import arguments
+
 CONTROL_GROUPS = Path("/sys/fs/cgroup/memory")  # version 1
 SENTENCES_A_DOCUMENT = 32  # about 4 kB
 EARLIER = 1_000  # a near copy is of one of so many documents before it
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = arguments(__doc__)
     parser.add_argument("--size-gb", type=float, default=2.0)
     parser.add_argument("--limit-gb", type=float, default=2.0)
     parser.add_argument(

@@ -13,21 +13,17 @@ time of one process, the median of rounds in turn; the row's peer is datatrove.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import random
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
-from language_quality_minhash import corpus
+from paired import Side, arguments, drawn_paragraphs, paired, print_row
 
 ROW = "minhash end to end"
+UNIT = "documents/CPU-s"
 ROUNDS = 3
 BANDS, PER_BAND, WORDS, MIN_SIMILARITY = 14, 8, 5, 0.75
 COPIES, EDITS = 0.1, 0.01  # share of documents that are copies, of their words that are replaced
@@ -35,9 +31,7 @@ DATATROVE_DOCUMENTS, DATASKETCH_DOCUMENTS = 300, 1_000
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--size-mb", type=float, default=24.0)
-    print(json.dumps(measure(with_copies(corpus(parser.parse_args().size_mb)))))
+    measure(with_copies(drawn_paragraphs(arguments(__doc__, size_mb=24.0).parse_args().size_mb)))
 
 
 def with_copies(texts: list[str]) -> list[str]:
@@ -52,33 +46,19 @@ def with_copies(texts: list[str]) -> list[str]:
     return texts
 
 
-def measure(texts: list[str]) -> dict[str, Any]:
-    runs: dict[str, tuple[Callable[[Sequence[str]], int], list[str]]] = {
-        "towpath": (ours, texts),
-        f"datatrove {version('datatrove')}": (by_datatrove, texts[:DATATROVE_DOCUMENTS]),
-        f"daft {version('daft')}": (by_daft, texts),
-        f"datasketch {version('datasketch')}": (by_datasketch, texts[:DATASKETCH_DOCUMENTS]),
-    }
-    for run, _ in runs.values():  # what is loaded once is loaded before anything is measured
-        run(texts[:30])
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, (run, documents) in runs.items():
-            start = time.process_time()
-            kept = run(documents)
-            rates[name].append(len(documents) / (time.process_time() - start))
-            print(f"{name}: {kept:,} of {len(documents):,} kept, {rates[name][-1]:,.0f} documents/s")
-    rate = {name: statistics.median(found) for name, found in rates.items()}
-    mine, peer, *_ = rate.values()
-    for name, found in rate.items():
-        print(f"{name}: {found:,.0f} documents/s, ours is {mine / found:.1f} times that")
-    return {
-        "row": ROW,
-        "ours": round(mine, 1),
-        "peer": round(peer, 1),
-        "ratio": round(mine / peer, 1),
-        "unit": "documents/CPU-s",
-    }
+def measure(texts: list[str]) -> None:
+    sides = [
+        side("towpath", ours, texts),
+        side(f"datatrove {version('datatrove')}", by_datatrove, texts[:DATATROVE_DOCUMENTS]),
+        side(f"daft {version('daft')}", by_daft, texts),
+        side(f"datasketch {version('datasketch')}", by_datasketch, texts[:DATASKETCH_DOCUMENTS]),
+    ]
+    print_row(ROW, paired(sides, ROUNDS, UNIT), UNIT)
+
+
+def side(name: str, run: Callable[[Sequence[str]], int], texts: Sequence[str]) -> Side:
+    run(texts[:30])  # what is loaded once is loaded before anything is measured
+    return Side(name, len(texts), lambda: f"{run(texts):,} kept")
 
 
 def ours(texts: Sequence[str]) -> int:

@@ -8,8 +8,10 @@ arithmetic, not a measurement: disks and network are taken to keep up, and steps
 
 from __future__ import annotations
 
-import argparse
+from argparse import Namespace
 from dataclasses import dataclass
+
+from paired import arguments
 
 RECORD_BYTES = 180  # in memory on the machine that decides: towpath.data.decide
 SIGNATURE_BYTES = 448  # in a mapped file there
@@ -28,7 +30,7 @@ class Step:
 
 
 def main() -> None:
-    options = arguments()
+    options = asked()
     pages = options.terabytes * 1e12 / (options.page_kb * 1e3)
     documents = pages * options.text_share
     kept = documents * options.kept_share
@@ -52,8 +54,8 @@ def main() -> None:
     print(f"signatures there, in a mapped file: {documents * SIGNATURE_BYTES / 1e9:,.1f} GB")
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+def asked() -> Namespace:
+    parser = arguments(__doc__)
     parser.add_argument("--terabytes", type=float, default=3.0, help="of WARC files as stored")
     parser.add_argument("--page-kb", type=float, default=30.0, help="of one page as stored")
     parser.add_argument("--text-share", type=float, default=0.9, help="pages with text")
