@@ -8,7 +8,6 @@ for records that were malformed or rejected. Thresholds are no part of this, so 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from towpath.data.config import DataConfig, NearDuplicatesConfig
 from towpath.data.features import FeatureSet
 from towpath.data.hashing import content_hashes, signatures
 from towpath.data.parts import document_schema, keep_part, read_table
-from towpath.data.reading import Part, parts_of
+from towpath.data.reading import Part, grouped, parts_of
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, SIGNATURE, feature_sets
 
 if TYPE_CHECKING:
@@ -92,18 +91,6 @@ def _write(draft: Draft, records: Artifact, plan: Plan, part_bytes: int) -> None
             bar.advance(sum(part.rows for part in task.parts))
     draft.counts["records"] = records.counts["records"]
     draft.licences = list(records.licences)
-
-
-def grouped(parts: Sequence[Part], size_bytes: int) -> Iterator[tuple[Part, ...]]:
-    """Neighbouring parts together until they hold ``size_bytes`` of text: small ones are one task."""
-    group: list[Part] = []
-    for part in parts:
-        if group and sum(item.size_bytes for item in group) + part.size_bytes > size_bytes:
-            yield tuple(group)
-            group = []
-        group.append(part)
-    if group:
-        yield tuple(group)
 
 
 def _annotate_parts(task: Task) -> None:

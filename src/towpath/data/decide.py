@@ -21,12 +21,11 @@ import numpy as np
 from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError
 from towpath.data import engine
-from towpath.data.annotating import grouped
 from towpath.data.config import DataConfig
 from towpath.data.cutting import Spans
 from towpath.data.decontaminating import drop_contaminated
+from towpath.data.groups import Group, groups_of
 from towpath.data.parts import read_table
-from towpath.data.reading import Part, parts_of
 from towpath.data.repeats import Index, cut_repeats, drop_exact, drop_near
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
 from towpath.data.verdicts import (
@@ -99,11 +98,8 @@ def _by_rules(sources: Sequence[Annotated], config: DataConfig) -> Verdicts:
 
     rules = [Cause(step.name, reason) for step in steps_of(config.filters) for reason in step.reasons]
     causes = [Cause(EMPTY, EMPTY), *rules]
-    tables = []
-    for source in sources:
-        groups = grouped(parts_of(source.records), config.part_bytes)
-        tasks = [(source, group) for group in groups]
-        tables += engine.each(partial(_narrow_rows, filters=config.filters, keep_by=config.keep_by), tasks)
+    narrow = partial(_narrow_rows, filters=config.filters, keep_by=config.keep_by)
+    tables = list(engine.each(narrow, list(groups_of(sources, config.part_bytes))))
     table = pa.concat_tables(tables)
     rejected = table["reason"].combine_chunks().dictionary_encode()
     codes = table["rule"].to_numpy() + np.int16(1)  # the rules stand after emptiness
@@ -125,15 +121,12 @@ def _are_in(ids: pa.ChunkedArray, wanted: Sequence[str]) -> np.ndarray:
     return pc.call_function("is_in", [ids], options).to_numpy()
 
 
-def _narrow_rows(
-    task: tuple[Annotated, tuple[Part, ...]], filters: Sequence[FilterConfig], keep_by: Sequence[str]
-) -> pa.Table:
+def _narrow_rows(group: Group, filters: Sequence[FilterConfig], keep_by: Sequence[str]) -> pa.Table:
     """Narrow columns of some parts, and in ``rule`` the number of the rule that drops a row first, or -1."""
     import pyarrow as pa
 
-    source, parts = task
-    tables = []
-    for part in parts:
+    source, tables = group.source, []
+    for part in group.parts:
         own = read_table(source.records.path / part.name, ["id", "reason", *OF_RECORDS])
         features = read_table(source.features.path / part.name)
         wide = own

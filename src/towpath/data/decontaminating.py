@@ -6,7 +6,7 @@ the report for each task. The text of kept records is read once, part by part, s
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,15 +16,13 @@ import numpy as np
 from towpath.core.progress import progress
 from towpath.core.texts import Texts
 from towpath.data import engine
-from towpath.data.annotating import grouped
 from towpath.data.config import DataConfig
 from towpath.data.cutting import Cut
 from towpath.data.dedup.decontamination import Contamination, Evaluation, merged
 from towpath.data.evaluation_sets import EvaluationSet
+from towpath.data.groups import Group, groups_of
 from towpath.data.kernels.ngram_overlap import ROW, RUN, START, STOP, Records, overlaps
 from towpath.data.parts import read_table, write_table
-from towpath.data.reading import Part, parts_of
-from towpath.data.rules import CHARACTERS
 from towpath.data.verdicts import Annotated, Cause, Verdicts
 
 if TYPE_CHECKING:
@@ -36,14 +34,11 @@ _RECORDS = "evaluation.parquet"
 
 @dataclass(frozen=True)
 class Task:
-    """Parts of records that one worker searches."""
+    """Some parts, and what is looked for in them."""
 
-    folder: Path
-    parts: tuple[Part, ...]
+    group: Group
     alive: np.ndarray
     """bool, (N,): which of their rows are searched."""
-    start: int
-    """Their first row among those of all sources."""
     evaluation: Path
 
 
@@ -108,7 +103,11 @@ def _read_records(path: Path) -> Records:
 def _search_all(
     found: Verdicts, sources: Sequence[Annotated], config: DataConfig, evaluation: Path
 ) -> list[Shared]:
-    tasks = list(_tasks(found.codes < 0, sources, config.part_bytes, evaluation))
+    alive = found.codes < 0
+    tasks = [
+        Task(group, alive[group.start : group.start + group.n_rows], evaluation)
+        for group in groups_of(sources, config.part_bytes)
+    ]
     shared = []
     with progress("decontaminating", total=len(found.codes), unit="documents") as bar:
         for task, part in zip(tasks, engine.each(_search, tasks), strict=True):
@@ -117,25 +116,15 @@ def _search_all(
     return shared
 
 
-def _tasks(
-    alive: np.ndarray, sources: Sequence[Annotated], part_bytes: int, evaluation: Path
-) -> Iterator[Task]:
-    start = 0
-    for source in sources:
-        for parts in grouped(parts_of(source.records), part_bytes):
-            rows = sum(part.rows for part in parts)
-            yield Task(source.records.path, parts, alive[start : start + rows], start, evaluation)
-            start += rows
-
-
 def _search(task: Task) -> Shared:
     import pyarrow as pa
 
-    tables = [read_table(task.folder / part.name, ["text", "domain"]) for part in task.parts]
+    folder = task.group.source.records.path
+    tables = [read_table(folder / part.name, ["text", "domain"]) for part in task.group.parts]
     table = pa.concat_tables(tables).filter(pa.array(task.alive))
     texts = Texts.of(table["text"])
     hits = overlaps(_read_records(task.evaluation), texts).hits
-    rows = np.flatnonzero(task.alive) + task.start
+    rows = np.flatnonzero(task.alive) + task.group.start
     pairs = np.unique(np.column_stack([rows[hits[:, ROW]], hits[:, RUN]]), axis=0)
     places = np.unique(hits[:, ROW])
     of_place = np.split(hits, np.searchsorted(hits[:, ROW], places[1:])) if len(places) else []
@@ -156,7 +145,7 @@ def _dropped(
     found: Verdicts, shared: Sequence[Shared], overlapping: Sequence[np.ndarray], config: DataConfig
 ) -> np.ndarray:
     """The rows that go as a whole."""
-    rest = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy()
+    rest = found.characters()
     rows = [np.zeros(0, np.int64)]
     for asked, texts in zip(config.decontaminate, overlapping, strict=True):
         if asked.action == "drop":
@@ -170,14 +159,11 @@ def _dropped(
 
 
 def _cut(found: Verdicts, shared: Sequence[Shared]) -> None:
-    import pyarrow as pa
-
-    characters = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy().copy()
+    characters = found.characters()
     for cut in (cut for part in shared for cut in part.cuts if found.codes[cut.row] < 0):
         found.cuts[cut.row] = cut.spans
         characters[cut.row] -= cut.n_chars
-    place = found.facts.column_names.index(CHARACTERS)
-    found.facts = found.facts.set_column(place, CHARACTERS, pa.chunked_array([characters]))
+    found.set_characters(characters)
 
 
 def _report(

@@ -16,10 +16,10 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from threading import Event, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from towpath.core.artifacts import Artifact, Draft, Store
 from towpath.core.config import identity
@@ -51,6 +51,18 @@ class Part:
     rows: int
     size_bytes: int
     """Of its texts, in UTF-8."""
+
+
+class Sized(Protocol):
+    """What is grouped by its size: a piece, a part."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of a piece as stored, of a part's texts in UTF-8."""
+        ...
+
+
+AnySized = TypeVar("AnySized", bound=Sized)
 
 
 @dataclass(frozen=True)
@@ -120,15 +132,14 @@ def _write(draft: Draft, source: Source, config: DataConfig) -> None:
     limits = Limits(config.part_bytes, config.part_documents)
     tasks = [
         Task(source, pieces, number, limits, config.cleaners, draft)
-        for number, pieces in enumerate(_grouped(source.pieces(), config.part_bytes))
+        for number, pieces in enumerate(grouped(source.pieces(), config.part_bytes))
     ]
     parts: list[Part] = []
     with progress(f"reading {source.name}", unit="documents") as bar, _parts_shown(draft, source.name, bar):
         for found in engine.each(read_task, tasks):
             parts += found
             bar.advance(sum(part.rows for part in found))
-    index = [{"name": part.name, "rows": part.rows, "size_bytes": part.size_bytes} for part in parts]
-    write_durably(draft.path / INDEX, readable_json(index))
+    write_durably(draft.path / INDEX, readable_json([asdict(part) for part in parts]))
     draft.counts["records"] = sum(part.rows for part in parts)
     draft.licences = [source.licence]
 
@@ -151,13 +162,14 @@ def _parts_shown(draft: Draft, source: str, bar: Progress) -> Iterator[None]:
         thread.join()
 
 
-def _grouped(pieces: Sequence[Piece], size_bytes: int) -> Iterator[tuple[Piece, ...]]:
-    group: list[Piece] = []
-    for piece in pieces:
-        if group and sum(item.size_bytes for item in group) + piece.size_bytes > size_bytes:
+def grouped(items: Sequence[AnySized], size_bytes: int) -> Iterator[tuple[AnySized, ...]]:
+    """Neighbours together until they hold ``size_bytes``: small ones are one task."""
+    group: list[AnySized] = []
+    for item in items:
+        if group and sum(one.size_bytes for one in group) + item.size_bytes > size_bytes:
             yield tuple(group)
             group = []
-        group.append(piece)
+        group.append(item)
     if group:
         yield tuple(group)
 
@@ -174,8 +186,7 @@ def read_task(task: Task) -> list[Part]:
         path = part_path(task.draft.path, task.number, number)
         keep_part(task.draft, path, partial(_table, batch, task.cleaners))
         parts.append(Part(path.name, len(batch.documents), batch.size_bytes))
-    facts = [{"name": part.name, "rows": part.rows, "size_bytes": part.size_bytes} for part in parts]
-    task.draft.mark_done(task.mark, json.dumps(facts))
+    task.draft.mark_done(task.mark, json.dumps([asdict(part) for part in parts]))
     return parts
 
 

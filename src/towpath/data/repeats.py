@@ -22,7 +22,7 @@ from towpath.data.dedup.near import near_duplicates
 from towpath.data.hashing import HASH_BYTES
 from towpath.data.parts import read_table
 from towpath.data.reading import parts_of
-from towpath.data.rules import CHARACTERS, CONTENT_HASH, SIGNATURE
+from towpath.data.rules import CONTENT_HASH, SIGNATURE
 from towpath.data.verdicts import Annotated, Cause, Verdicts
 
 if TYPE_CHECKING:
@@ -146,10 +146,9 @@ def cut_repeats(
 
     What has been cut before stays as it is: the stretches of the two may overlap.
     """
-    import pyarrow as pa
 
     work.mkdir(parents=True, exist_ok=True)
-    characters = found.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy().copy()
+    characters = found.characters()
     too_short = []
     records = [source.records for source in sources]
     for cut in find_cuts(found.codes < 0, records, substrings, work):
@@ -161,6 +160,5 @@ def cut_repeats(
             too_short.append(cut.row)
             characters[cut.row] += cut.n_chars
             del found.cuts[cut.row]
-    place = found.facts.column_names.index(CHARACTERS)
-    found.facts = found.facts.set_column(place, CHARACTERS, pa.chunked_array([characters]))
+    found.set_characters(characters)
     found.drop(np.array(too_short, np.int64), Cause("repeated text", REPEATED_TEXT))

@@ -20,10 +20,10 @@ from towpath.core.artifacts import Draft
 from towpath.core.files import disk_full_explained, fsync_path, write_durably
 from towpath.core.progress import progress
 from towpath.data import engine
-from towpath.data.annotating import grouped
 from towpath.data.cutting import cut
+from towpath.data.groups import Group, groups_of
 from towpath.data.parts import document_schema, keep_part, read_table
-from towpath.data.reading import Part, parts_of
+from towpath.data.reading import Part
 from towpath.data.rules import CONTENT_HASH, SIGNATURE
 from towpath.data.verdicts import DROPPED, REMOVED, SPLITS, Annotated
 
@@ -39,10 +39,9 @@ QUARANTINE = "quarantine.jsonl"
 
 @dataclass(frozen=True)
 class Task:
-    """Parts of one source, what was decided of their rows, and where it all goes."""
+    """Some parts, what was decided of their rows, and where it all goes."""
 
-    source: Annotated
-    parts: tuple[Part, ...]
+    group: Group
     decided: pa.Table
     draft: Draft
     work: Path
@@ -52,13 +51,10 @@ def sort_out(
     draft: Draft, sources: Sequence[Annotated], decisions: pa.Table, part_bytes: int, work: Path
 ) -> None:
     """Fill ``draft`` with the documents of ``sources`` as ``decisions`` says, a row each in their order."""
-    tasks, start = [], 0
-    for source in sources:
-        for parts in grouped(parts_of(source.records), part_bytes):
-            rows = sum(part.rows for part in parts)
-            decided = decisions.slice(start, rows).combine_chunks()
-            tasks.append(Task(source, parts, decided, draft, work))
-            start += rows
+    tasks = []
+    for group in groups_of(sources, part_bytes):
+        decided = decisions.slice(group.start, group.n_rows).combine_chunks()
+        tasks.append(Task(group, decided, draft, work))
     with progress("writing documents", total=decisions.num_rows, unit="documents") as bar:
         for task, _ in zip(tasks, engine.each(_sort_parts, tasks), strict=True):
             bar.advance(task.decided.num_rows)
@@ -67,25 +63,23 @@ def sort_out(
 
 def _sort_parts(task: Task) -> None:
     start = 0
-    for part in task.parts:
+    for part in task.group.parts:
         _sort_part(task, part, task.decided.slice(start, part.rows))
         start += part.rows
 
 
 def _sort_part(task: Task, part: Part, decided: pa.Table) -> None:
-    draft, name = task.draft, task.source.name
-    records = read_table(task.source.records.path / part.name)
+    draft, source = task.draft, task.group.source
+    records = read_table(source.records.path / part.name)
     present = decided["split"].unique().to_pylist()
     for split in SPLITS:
         if split in present:
-            path = draft.path / split / name / part.name
+            path = draft.path / split / source.name / part.name
             keep_part(draft, path, partial(_chosen, records, decided, split))
     if set(present) != {DROPPED}:
-        path = draft.path / INDEX_FOLDER / name / part.name
-        keep_part(
-            draft, path, partial(_indexed, task.source.features.path / part.name, records["id"], decided)
-        )
-    _write_quarantine(_quarantine_path(task, part), records, name)
+        path = draft.path / INDEX_FOLDER / source.name / part.name
+        keep_part(draft, path, partial(_indexed, source.features.path / part.name, records["id"], decided))
+    _write_quarantine(_quarantine_path(task, part), records, source.name)
 
 
 def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
@@ -115,7 +109,7 @@ def _where(table: pa.Table, chosen: np.ndarray) -> pa.Table:
 
 
 def _quarantine_path(task: Task, part: Part) -> Path:
-    return task.work / "quarantine" / task.source.name / f"{Path(part.name).stem}.jsonl"
+    return task.work / "quarantine" / task.group.source.name / f"{Path(part.name).stem}.jsonl"
 
 
 def _write_quarantine(path: Path, records: pa.Table, source: str) -> None:
@@ -135,7 +129,7 @@ def _write_quarantine(path: Path, records: pa.Table, source: str) -> None:
 def _join_quarantine(path: Path, tasks: Sequence[Task]) -> None:
     with disk_full_explained(path), path.open("wb") as file:
         for task in tasks:
-            for part in task.parts:
+            for part in task.group.parts:
                 lines = _quarantine_path(task, part)
                 if lines.exists():
                     file.write(lines.read_bytes())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from towpath.core.artifacts import Artifact
+from towpath.data.rules import CHARACTERS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -62,6 +63,17 @@ class Verdicts:
         """Drop ``rows``."""
         self.codes[rows] = len(self.causes)
         self.causes.append(cause)
+
+    def characters(self) -> np.ndarray:
+        """int64, (N,): how long each text is after cuts, 0 where there is none; a copy."""
+        return self.facts[CHARACTERS].combine_chunks().fill_null(0).to_numpy().copy()
+
+    def set_characters(self, characters: np.ndarray) -> None:
+        """Texts are now as long as ``characters`` says."""
+        import pyarrow as pa
+
+        place = self.facts.column_names.index(CHARACTERS)
+        self.facts = self.facts.set_column(place, CHARACTERS, pa.chunked_array([characters]))
 
     def steps(self) -> list[dict[str, Any]]:
         """Each step in order: its name, how many records reached it, how many it took."""
