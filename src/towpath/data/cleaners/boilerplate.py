@@ -19,19 +19,10 @@ from pydantic import Field
 from towpath.data.cleaners import Cleaned, CleanerConfig
 from towpath.data.cleaners.changed_rows import with_changed
 from towpath.data.document import Domain
+from towpath.data.kernels.text_features import POLICY_PHRASES
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-POLICY_PHRASES = (
-    "terms of use",
-    "privacy policy",
-    "cookie policy",
-    "uses cookies",
-    "use of cookies",
-    "use cookies",
-)
-"""C4's six."""
 
 _SENTENCE_ENDS = (".", "!", "?", '"', "”", "’", "…", "。", "！", "？")
 _PUNCTUATION = (*_SENTENCE_ENDS, ",", ";", ":", "'", ")", "-", "—")

@@ -58,7 +58,7 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 SHORT_LINE_CHARS = 30
 """Penedo et al., 3.6: lines of at most this many characters are short."""
 _C4_MIN_LINE_WORDS, _C4_MAX_WORD_CHARS = 3, 1_000
-_POLICIES = (
+POLICY_PHRASES = (
     "terms of use",
     "privacy policy",
     "cookie policy",
@@ -66,6 +66,7 @@ _POLICIES = (
     "use of cookies",
     "use cookies",
 )
+"""C4's six, in lower case."""
 _CITATION = re.compile(r"\[[0-9]*]|\[edit]|\[citation needed]")
 _ASCII_LOWER = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
 
@@ -235,7 +236,7 @@ def _c4_features(text: str, prefix: str, *, ends: bool) -> Mapping[str, float]:
             continue
         elif "{" in kept:
             counts[f"{prefix}_curly_bracket_lines"] += 1
-        elif not any(policy in lower for policy in _POLICIES):
+        elif not any(policy in lower for policy in POLICY_PHRASES):
             counts[f"{prefix}_sentences"] += _n_sentences(kept)
     return counts
 
