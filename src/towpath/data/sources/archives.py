@@ -12,16 +12,20 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from towpath.core.errors import DataError
 from towpath.data.sources.found import kind_of
 from towpath.data.sources.limits import TooLarge
-from towpath.data.sources.streams import opened
+from towpath.data.sources.streams import DamagedFile, opened
 
 _CHUNK_BYTES = 1 << 16
 _GZIP = b"\x1f\x8b"
 _TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
+_MAX_HEADER_BYTES = 1 << 16
+_HEADERS = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE)
+NOT_TAR = (tarfile.TarError, DataError, EOFError, OSError, ValueError, OverflowError, RecursionError)
+"""What reading a damaged tar raises; the last one where header follows header without a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,22 @@ class Member:
     """Why it is not whole: ``too_large``, ``damaged_file``, ``truncated_file``."""
 
 
+class _SmallHeader(tarfile.TarInfo):
+    """An entry whose headers may not hold more than names do: tarfile takes them into memory whole."""
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: Any, errors: Any) -> tarfile.TarInfo:
+        header = super().frombuf(buf, encoding, errors)
+        if header.type in _HEADERS and header.size > _MAX_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of the archive has {header.size:,} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("the archive has a file with holes, which may be of any size")
+        return header
+
+    def _proc_gnusparse_10(self, *_: Any) -> None:
+        raise tarfile.ReadError("the archive has a file with holes, which may be of any size")
+
+
 def members(path: Path, max_bytes: int) -> Iterator[Member]:
     """The regular files of a tar archive, compressed or not; any other file is its own one member.
 
@@ -47,8 +67,8 @@ def members(path: Path, max_bytes: int) -> Iterator[Member]:
         try:
             with opened(path) as stream:
                 yield from tar_members(stream, max_bytes)
-        except DataError:
-            yield Member("", 0, b"", "damaged_file")
+        except DamagedFile as error:
+            yield Member("", 0, b"", error.reason)
     else:
         yield whole_file(path, max_bytes)
 
@@ -69,10 +89,10 @@ def whole_file(path: Path, max_bytes: int) -> Member:
                     reason = "too_large"
                     break
                 chunks.append(chunk)
-    except DataError:
+    except DamagedFile as error:
         if not chunks:
             raise
-        reason = "truncated_file"
+        reason = error.reason
     return Member("", 0, b"".join(chunks), reason)
 
 
@@ -80,20 +100,29 @@ def tar_members(stream: BinaryIO, max_bytes: int) -> Iterator[Member]:
     """The regular files of the tar archive ``stream``, read from start to end without seeking."""
     at = 0
     try:
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for entry in archive:
-                at = entry.offset_data
-                if not entry.isreg():
-                    continue
-                if entry.size > max_bytes:
-                    yield Member(entry.name, at, b"", "too_large")
-                    continue
-                file = archive.extractfile(entry)
-                content = b"" if file is None else file.read()
-                whole = len(content) == entry.size
-                yield Member(entry.name, at, content, None if whole else "truncated_file")
-    except (tarfile.TarError, DataError, EOFError, OSError, ValueError, OverflowError):
-        yield Member("", at, b"", "damaged_file")
+        for entry, file in tar_files(stream):
+            at = entry.offset_data
+            if entry.size > max_bytes:
+                yield Member(entry.name, at, b"", "too_large")
+                continue
+            content = file.read()
+            whole = len(content) == entry.size
+            yield Member(entry.name, at, content, None if whole else "truncated_file")
+    except NOT_TAR as error:
+        yield Member("", at, b"", error.reason if isinstance(error, DamagedFile) else "damaged_file")
+
+
+def tar_files(stream: BinaryIO) -> Iterator[tuple[tarfile.TarInfo, BinaryIO]]:
+    """The regular files of the tar archive ``stream``, each to be read before the next one is asked for.
+
+    Memory holds one entry. Raises one of ``NOT_TAR`` where the archive is damaged.
+    """
+    with tarfile.open(fileobj=stream, mode="r|", tarinfo=_SmallHeader) as archive:
+        for entry in archive:
+            file = archive.extractfile(entry) if entry.isreg() else None
+            if file is not None:
+                yield entry, cast(BinaryIO, file)
+            archive.members.clear()  # pyright: ignore[reportAttributeAccessIssue] - tarfile keeps them all
 
 
 def is_gzip(content: bytes) -> bool:

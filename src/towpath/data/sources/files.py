@@ -8,10 +8,8 @@ after decompression. Of a text or JSON file that is cut short or damaged, what c
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
@@ -21,7 +19,9 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Message, Rejected, Role
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import kind_of
-from towpath.data.sources.streams import MAX_RECORD_BYTES, Line, damage_named, read_lines
+from towpath.data.sources.json_records import read_json
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, SHOWN_BYTES
+from towpath.data.sources.streams import Line, damage_named, read_lines
 from towpath.data.wellformed import read_utf8
 
 if TYPE_CHECKING:
@@ -45,10 +45,11 @@ class FilesSource(FileSource):
     may hold "messages", a list of {role, content}. "url" and "date" are taken where they are."""
     separator: str | None = "<|endoftext|>"
     """A line of a text file that holds only this ends a document."""
-    cut_bytes: int | None = Field(default=20_000, ge=1)
+    cut_bytes: int | None = Field(default=20_000, ge=1, le=MAX_DOCUMENT_BYTES)
     """Text files are cut into documents of at most so many bytes: at a blank line, else at a line's
-    end, else at a space; None leaves them whole."""
-    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1)
+    end, else at a space; None leaves them whole. A line or a document of more than 16 MiB is rejected as
+    "record_too_long"."""
+    max_record_bytes: int = Field(default=MAX_DOCUMENT_BYTES, ge=1)
     """Longer JSON lines are rejected as "record_too_long" without being parsed."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
@@ -61,32 +62,29 @@ class FilesSource(FileSource):
 
     def _from_text(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         separator = self.separator.encode() if self.separator else None
-        problems: list[Line] = []
-        lines = _without_problems(read_lines(path, sys.maxsize - 1), problems)
-        for offset, raw in cut(lines, separator, self.cut_bytes):
-            text = read_utf8(raw).replace("\r\n", "\n")
-            yield self.document(text, path=place, byte_offset=offset)
-        for line in problems:
-            yield self._problem(line, place)
+        for piece in cut(read_lines(path), separator, self.cut_bytes):
+            if piece.problem:
+                yield self._problem(piece, place)
+            else:
+                text = read_utf8(piece.raw).replace("\r\n", "\n")
+                yield self.document(text, path=place, byte_offset=piece.byte_offset)
 
     def _from_json_lines(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         for line in read_lines(path, self.max_record_bytes):
             if line.problem:
                 yield self._problem(line, place)
             elif not line.raw.isspace():
-                yield self._from_json(read_utf8(line.raw), place, line.byte_offset)
+                yield self._from_json(line, place)
 
     def _problem(self, line: Line, place: str) -> Rejected:
         found = self.document(read_utf8(line.raw), path=place, byte_offset=line.byte_offset)
         return Rejected(found, line.problem or "")
 
-    def _from_json(self, line: str, place: str, offset: int) -> Document | Rejected:
-        try:
-            record = json.loads(line.removeprefix("\ufeff"))
-        except (ValueError, RecursionError):
-            return Rejected(self.document(line, path=place, byte_offset=offset), "bad_json")
-        document = self._from_record(record, place, offset)
-        return document or Rejected(self.document(line, path=place, byte_offset=offset), "no_text")
+    def _from_json(self, line: Line, place: str) -> Document | Rejected:
+        record, reason = read_json(line.raw)
+        document = None if reason else self._from_record(record, place, line.byte_offset)
+        raw = self.document(read_utf8(line.raw), path=place, byte_offset=line.byte_offset)
+        return document or Rejected(raw, reason or "no_text")
 
     def _from_parquet(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         import pyarrow.parquet
@@ -127,53 +125,71 @@ class FilesSource(FileSource):
         )
 
 
-def cut(
-    lines: Iterable[bytes], separator: bytes | None, cut_bytes: int | None
-) -> Iterator[tuple[int, bytes]]:
-    """Documents of a text file as (byte offset, bytes); blank ones are left out, and words stay whole.
+def cut(lines: Iterable[Line], separator: bytes | None, cut_bytes: int | None) -> Iterator[Line]:
+    """Documents of a text file with their places; blank ones are left out, and words stay whole.
 
-    Memory use is that of one document, or of the longest line.
+    What is wrong with a line comes through in its place, and a document of more than
+    ``MAX_DOCUMENT_BYTES`` is "record_too_long". Memory use is that of one document.
     """
-    piece, start, blank_end = bytearray(), 0, 0  # blank_end: the size of piece after its last blank line
-    for number, line in enumerate(chain.from_iterable(_stretches(line, cut_bytes) for line in lines)):
-        if number == 0 and line.startswith(_BYTE_ORDER_MARK):
-            start, line = len(_BYTE_ORDER_MARK), line[len(_BYTE_ORDER_MARK) :]
-        if separator is not None and line.strip() == separator:
-            yield from _unless_blank(start, bytes(piece))
-            piece, start, blank_end = bytearray(), start + len(piece) + len(line), 0
-            continue
-        while cut_bytes is not None and piece and len(piece) + len(line) > cut_bytes:
-            end = blank_end if blank_end >= max(cut_bytes // 2, 1) else len(piece)
-            yield from _unless_blank(start, bytes(piece[:end]))
-            piece, start, blank_end = piece[end:], start + end, 0
-        piece += line
-        if line.isspace():
-            blank_end = len(piece)
-    yield from _unless_blank(start, bytes(piece))
-
-
-def _stretches(line: bytes, cut_bytes: int | None) -> Iterator[bytes]:
-    """``line`` in stretches of at most ``cut_bytes`` that end after a space, longer where there is none."""
-    start = 0
-    while cut_bytes is not None and len(line) - start > cut_bytes:
-        end = line.rfind(b" ", start, start + cut_bytes) + 1 or line.find(b" ", start + cut_bytes) + 1
-        yield line[start : end or len(line)]
-        start = end or len(line)
-    if start < len(line):
-        yield line[start:]
-
-
-def _without_problems(lines: Iterable[Line], problems: list[Line]) -> Iterator[bytes]:
+    piece = _Piece()
     for line in lines:
-        if line.problem:
-            problems.append(line)
-        else:
-            yield line.raw
+        if line.problem or (separator is not None and line.raw.strip() == separator):
+            yield from piece.taken()
+            if line.problem:
+                yield line
+            continue
+        for offset, stretch in _stretches(line, cut_bytes):
+            while cut_bytes is not None and piece.raw and len(piece.raw) + len(stretch) > cut_bytes:
+                after_blank = piece.blank_end if piece.blank_end >= max(cut_bytes // 2, 1) else None
+                yield from piece.taken(after_blank)
+            piece.add(offset, stretch)
+    yield from piece.taken()
 
 
-def _unless_blank(start: int, raw: bytes) -> Iterator[tuple[int, bytes]]:
-    if raw.strip():
-        yield start, raw
+@dataclass
+class _Piece:
+    """What has been read of a document."""
+
+    raw: bytearray = field(default_factory=bytearray)
+    start: int = 0
+    blank_end: int = 0
+    """Its size after its last blank line."""
+    too_long: bool = False
+
+    def add(self, offset: int, stretch: bytes) -> None:
+        """Append ``stretch``, which stands at ``offset``."""
+        if not self.raw:
+            self.start = offset
+        if self.too_long or len(self.raw) + len(stretch) > MAX_DOCUMENT_BYTES:
+            self.too_long = True
+            self.raw += stretch[: max(SHOWN_BYTES - len(self.raw), 0)]
+            return
+        self.raw += stretch
+        if stretch.isspace():
+            self.blank_end = len(self.raw)
+
+    def taken(self, end: int | None = None) -> Iterator[Line]:
+        """The document up to ``end``, unless it is blank; what comes after it stays."""
+        raw = bytes(self.raw[:end])
+        if self.too_long:
+            yield Line(self.start, raw[:SHOWN_BYTES], "record_too_long")
+        elif raw.strip():
+            yield Line(self.start, raw)
+        self.start += len(raw)
+        del self.raw[:end]
+        self.blank_end, self.too_long = 0, False
+
+
+def _stretches(line: Line, cut_bytes: int | None) -> Iterator[tuple[int, bytes]]:
+    """``line`` in stretches of at most ``cut_bytes`` that end after a space, longer where there is none."""
+    raw = line.raw
+    start = len(_BYTE_ORDER_MARK) if line.byte_offset == 0 and raw.startswith(_BYTE_ORDER_MARK) else 0
+    while cut_bytes is not None and len(raw) - start > cut_bytes:
+        end = raw.rfind(b" ", start, start + cut_bytes) + 1 or raw.find(b" ", start + cut_bytes) + 1
+        yield line.byte_offset + start, raw[start : end or len(raw)]
+        start = end or len(raw)
+    if start < len(raw):
+        yield line.byte_offset + start, raw[start:]
 
 
 def read_messages(value: Any) -> tuple[Message, ...] | None:

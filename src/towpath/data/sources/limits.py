@@ -1,4 +1,4 @@
-"""Limits for input that nobody has vouched for: time, size and XML entities.
+"""Limits for input that nobody has vouched for: time, size, ratio and XML entities.
 
 In goes what a parser is about to do or read, out comes the same or an error that says which limit
 was passed. A source catches the error of one document and yields a ``Rejected`` in its place.
@@ -19,6 +19,16 @@ from towpath.core.errors import DataError
 
 DOCUMENT_SECONDS: Final = 2.0
 """Time that one document may take."""
+MAX_DOCUMENT_BYTES: Final = 16 << 20
+"""Most bytes that a source takes into memory as one document: a line, a record, a file that is one text.
+Python and the parsers need up to thirty times as much (measured: JSON of nothing but short objects), so
+this keeps a document below 512 MB."""
+SHOWN_BYTES: Final = 1 << 16
+"""How much of a record that is too long goes into its ``Rejected``."""
+MAX_RATIO: Final = 1_000
+"""How many times its stored size a compressed file may hold, once it holds ``RATIO_FREE_BYTES``. Deflate
+can't do better than 1,032; Zstandard and bzip2 make a terabyte of a megabyte."""
+RATIO_FREE_BYTES: Final = 64 << 20
 _AGAIN_SECONDS = 0.25
 _FREE_BYTES = 1 << 20  # what a stream may hold whatever its ratio: a few short lines compress 1,000 to 1
 _BUFFER_BYTES = 1 << 16
@@ -33,7 +43,7 @@ class TooLarge(DataError):  # noqa: N818 - it says what happened
 
 
 class UnsafeXml(DataError):  # noqa: N818 - it says what happened
-    """XML that declares entities of its own."""
+    """XML that declares entities or long defaults of its own."""
 
 
 @contextmanager
@@ -137,6 +147,9 @@ NOT_XML = (expat.ExpatError, LookupError, ValueError)
 
 MAX_TOKEN_BYTES = 8 << 20
 """Longest tag of XML: expat reads an unfinished one again with every chunk."""
+MAX_XML_DEPTH: Final = 1_000
+"""Most elements of XML inside each other: expat keeps each open one in memory."""
+_MAX_DEFAULT_CHARS = 1_000
 
 
 def feed(parser: expat.XMLParserType, chunk: bytes, fed_bytes: int) -> int:
@@ -153,18 +166,38 @@ def feed(parser: expat.XMLParserType, chunk: bytes, fed_bytes: int) -> int:
 
 
 def safe_expat(encoding: str | None = None) -> expat.XMLParserType:
-    """An expat parser that follows no external entity and refuses a document that declares entities.
+    """An expat parser that follows no external entity and refuses a document that declares entities, or a
+    long default of an attribute.
 
     A DOCTYPE that only names a DTD is let through; the DTD isn't read, so entities that it would
     declare are skipped (``SkippedEntityHandler`` sees them).
 
     Raises:
-        UnsafeXml: from ``Parse``, at an entity declaration.
+        UnsafeXml: from ``Parse``, at such a declaration.
     """
     parser = expat.ParserCreate(encoding)
     parser.SetParamEntityParsing(expat.XML_PARAM_ENTITY_PARSING_NEVER)
     parser.EntityDeclHandler = _refuse_entity
+    parser.AttlistDeclHandler = _refuse_long_default
     return parser
+
+
+def check_depth(depth: int) -> None:
+    """Refuse XML whose elements are ``depth`` deep.
+
+    Raises:
+        ValueError: that is more than ``MAX_XML_DEPTH``.
+    """
+    if depth > MAX_XML_DEPTH:
+        raise ValueError(f"its elements are nested more than {MAX_XML_DEPTH:,} deep")
+
+
+def _refuse_long_default(element: str, name: str, kind: str, default: str | None, required: bool) -> None:
+    if default is not None and len(default) > _MAX_DEFAULT_CHARS:
+        raise UnsafeXml(
+            f"Its DOCTYPE gives the attribute {name!r} a default of {len(default):,} characters, which would "
+            "be repeated at every element."
+        )
 
 
 def _refuse_entity(name: str, *_: Any) -> None:

@@ -19,7 +19,8 @@ from pydantic import Field
 from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.files import cut
-from towpath.data.sources.streams import DamagedFile, opened
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, TookTooLong, time_limit
+from towpath.data.sources.streams import Line, read_lines
 from towpath.data.wellformed import read_utf8
 
 Form = Literal["story", "poem", "script"]
@@ -50,26 +51,29 @@ class LiteratureSource(FileSource):
     """What the texts are; "auto" decides by document."""
     separator: str | None = "<|endoftext|>"
     """A line that holds only this ends a document."""
-    cut_bytes: int | None = Field(default=50_000, ge=1)
-    """Longer texts are cut, at a blank line where there is one; None leaves them whole."""
+    cut_bytes: int | None = Field(default=50_000, ge=1, le=MAX_DOCUMENT_BYTES)
+    """Longer texts are cut, at a blank line where there is one; None leaves them whole. A line or a
+    document of more than 16 MiB is rejected as "record_too_long"."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """The documents of one file."""
         separator = self.separator.encode() if self.separator else None
-        end = 0
-        try:
-            with opened(path) as lines:
-                for offset, raw in cut(lines, separator, self.cut_bytes):
-                    end = offset + len(raw)
-                    text = read_utf8(raw).replace("\r\n", "\n").replace("\r", "\n")
+        for piece in cut(read_lines(path), separator, self.cut_bytes):
+            yield self._document(piece, place)
+
+    def _document(self, piece: Line, place: str) -> Document | Rejected:
+        reason = piece.problem
+        if reason is None:
+            try:
+                with time_limit():
+                    text = read_utf8(piece.raw).replace("\r\n", "\n").replace("\r", "\n")
                     form = form_of(text) if self.form == "auto" else self.form
-                    yield self.document(
-                        shaped(text, form), path=place, byte_offset=offset, meta={"form": form}
-                    )
-        except DamagedFile as error:
-            if not end:
-                raise
-            yield Rejected(self.document("", path=place, byte_offset=end), error.reason)
+                    text = shaped(text, form)
+                return self.document(text, path=place, byte_offset=piece.byte_offset, meta={"form": form})
+            except TookTooLong:
+                reason = "too_slow"
+        raw = self.document(read_utf8(piece.raw), path=place, byte_offset=piece.byte_offset)
+        return Rejected(raw, reason)
 
 
 def form_of(text: str) -> Form:

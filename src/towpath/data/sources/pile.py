@@ -13,8 +13,6 @@ source for that subset alone and give the source the weight.
 
 from __future__ import annotations
 
-import json
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -24,14 +22,17 @@ from pydantic import Field, field_validator
 
 from towpath.core.errors import DataError, did_you_mean
 from towpath.data.document import Document, Domain, Rejected
+from towpath.data.sources.archives import NOT_TAR, tar_files
 from towpath.data.sources.file_source import FileSource
+from towpath.data.sources.json_records import read_json
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES
 from towpath.data.sources.streams import (
-    MAX_RECORD_BYTES,
     DamagedFile,
     Line,
     damage_named,
     decompressed,
     lines_of,
+    opened,
     read_lines,
 )
 from towpath.data.wellformed import read_utf8
@@ -79,7 +80,7 @@ class JsonZstSource(FileSource):
 
     path: str
     """A file, a folder or a glob of .jsonl.zst (also .gz or not compressed) or .jsonl.zst.tar files."""
-    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1)
+    max_record_bytes: int = Field(default=MAX_DOCUMENT_BYTES, ge=1)
     """Longer lines are rejected as "record_too_long" without being parsed."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
@@ -91,19 +92,18 @@ class JsonZstSource(FileSource):
     def _from_tar(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         found = False
         try:
-            with damage_named(path), tarfile.open(path) as archive:
-                for member in archive:
+            with opened(path) as stream:
+                for member, content in tar_files(stream):
                     found = True
-                    content = archive.extractfile(member) if member.isreg() else None
-                    if content is not None:
-                        lines = _member_lines(content, member.name, self.max_record_bytes)
-                        yield from self._from_lines(lines, f"{place}#{member.name}")
-        except (tarfile.TarError, DamagedFile) as error:
+                    lines = _member_lines(content, member.name, self.max_record_bytes)
+                    yield from self._from_lines(lines, f"{place}#{member.name}")
+        except NOT_TAR as error:
             if not found:
                 raise DataError(
                     f"{path} is not a tar of .jsonl.zst files: {error}. Fetch it again."
                 ) from error
-            yield Rejected(self.document("", path=place), "damaged_file")
+            reason = error.reason if isinstance(error, DamagedFile) else "damaged_file"
+            yield Rejected(self.document("", path=place), reason)
 
     def _from_lines(self, lines: Iterable[Line], place: str) -> Iterator[Document | Rejected]:
         for line in lines:
@@ -190,10 +190,9 @@ def plain_values(facts: Mapping[str, Any]) -> dict[str, str | int | float | bool
 
 
 def _parsed(raw: bytes) -> tuple[str | None, Mapping[str, Any] | None]:
-    try:
-        record = json.loads(read_utf8(raw))
-    except (ValueError, RecursionError):
-        return "bad_json", None
+    record, reason = read_json(raw)
+    if reason:
+        return reason, None
     text = record.get("text") if isinstance(record, Mapping) else None
     if isinstance(text, list) and all(isinstance(paragraph, str) for paragraph in text):
         return None, {**record, "text": "\n\n".join(text)}

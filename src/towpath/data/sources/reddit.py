@@ -28,7 +28,9 @@ from towpath.data.document import Document, Domain, Rejected
 from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import find_files
-from towpath.data.sources.streams import MAX_RECORD_BYTES, Line, read_lines
+from towpath.data.sources.json_records import read_json
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES
+from towpath.data.sources.streams import read_lines
 from towpath.data.wellformed import read_utf8
 
 _GONE = frozenset({"[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]", ""})
@@ -59,7 +61,7 @@ class RedditSource(FileSource):
     """Authors, in any case, whose posts are left out; answers to them stay."""
     adult: bool = False
     """Whether threads that are marked as adult are kept; else they are rejected as "adult"."""
-    max_record_bytes: int = Field(default=MAX_RECORD_BYTES, ge=1)
+    max_record_bytes: int = Field(default=MAX_DOCUMENT_BYTES, ge=1)
     """Longer lines are rejected as "record_too_long" without being parsed."""
 
     def pieces(self) -> Sequence[Piece]:
@@ -81,10 +83,14 @@ class RedditSource(FileSource):
         for line in read_lines(path, self.max_record_bytes, long_windows=True):
             if line.problem is None and line.raw.isspace():
                 continue
-            record = None if line.problem else _parsed(line)
-            if record is None or not posts.add(record, place, line.byte_offset, wanted):
+            record, reason = (None, line.problem) if line.problem else read_json(line.raw)
+            if reason is None and isinstance(record, Mapping):
+                reason = None if posts.add(record, place, line.byte_offset, wanted) else "no_post"
+            else:
+                reason = reason or "bad_json"
+            if reason:
                 raw = self.document(read_utf8(line.raw), path=place, byte_offset=line.byte_offset)
-                yield Rejected(raw, line.problem or ("bad_json" if record is None else "no_post"))
+                yield Rejected(raw, reason)
 
     def _thread(self, posts: list[Post]) -> Iterator[Document | Rejected]:
         first = next((post for post in posts if post.is_submission), None)
@@ -212,14 +218,6 @@ def _post(row: Sequence[Any]) -> Post:
     link, own, parent, score, author, facts, created, subreddit, place, offset = row
     title, text, is_adult = json.loads(facts)
     return Post(link, own, parent, score, author, title, text, created, subreddit, is_adult, place, offset)
-
-
-def _parsed(line: Line) -> Mapping[str, Any] | None:
-    try:
-        record = json.loads(read_utf8(line.raw))
-    except (ValueError, RecursionError):
-        return None
-    return record if isinstance(record, Mapping) else None
 
 
 def _bare(name: Any) -> str:

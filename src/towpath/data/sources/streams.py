@@ -1,7 +1,8 @@
 """Files as byte streams, compressed or not, read line by line, and errors that name the file.
 
 gzip, bzip2 and Zstandard, of one stream or many in a row. What a damaged file holds before its damage
-is given before the error comes; a stream that ends too early is an error too.
+is given before the error comes; a stream that ends too early is an error too, and so is one that holds
+more than a thousand times its stored size (``limits.MAX_RATIO``).
 """
 
 from __future__ import annotations
@@ -13,19 +14,23 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 
 from towpath.core.errors import DataError
+from towpath.data.sources.limits import (
+    MAX_DOCUMENT_BYTES,
+    MAX_RATIO,
+    RATIO_FREE_BYTES,
+    SHOWN_BYTES,
+    TooLarge,
+)
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-MAX_RECORD_BYTES: Final = 16 << 20
-"""What a source takes as one record unless its settings say otherwise."""
 _BUFFER_BYTES = 1 << 20
 _SLICE_BYTES = 2 << 10  # compressed bytes at a time: Zstandard makes at most 64 MiB of them
-_SHOWN_BYTES = 1 << 16  # of a record that is too long
 _WINDOW_BYTES, _LONG_WINDOW_BYTES = 1 << 27, 1 << 31
 
-Damage = Literal["truncated_file", "damaged_file"]
+Damage = Literal["truncated_file", "damaged_file", "too_large"]
 
 
 class DamagedFile(DataError):  # noqa: N818 - it says what happened
@@ -77,7 +82,7 @@ def decompressed(file: BinaryIO, suffix: str, *, long_windows: bool = False) -> 
 
 
 def read_lines(
-    path: Path, max_bytes: int = MAX_RECORD_BYTES, *, long_windows: bool = False
+    path: Path, max_bytes: int = MAX_DOCUMENT_BYTES, *, long_windows: bool = False
 ) -> Iterator[Line]:
     """The lines of ``path`` after decompression; one that is longer than ``max_bytes`` is passed over.
 
@@ -99,7 +104,7 @@ def read_lines(
         yield Line(offset, b"", error.reason)
 
 
-def lines_of(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[Line]:
+def lines_of(stream: BinaryIO, max_bytes: int = MAX_DOCUMENT_BYTES) -> Iterator[Line]:
     """The lines of ``stream``; of one that is longer than ``max_bytes`` no more is held than that."""
     offset = 0
     while raw := stream.readline(max_bytes + 1):
@@ -109,8 +114,8 @@ def lines_of(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> Iterator[Li
         else:
             while not raw.endswith(b"\n") and (more := stream.readline(_BUFFER_BYTES)):
                 size += len(more)
-                raw = raw[:_SHOWN_BYTES] + more[-1:]
-            yield Line(offset, raw[:_SHOWN_BYTES], "record_too_long")
+                raw = raw[:SHOWN_BYTES] + more[-1:]
+            yield Line(offset, raw[:SHOWN_BYTES], "record_too_long")
         offset += size
 
 
@@ -124,6 +129,8 @@ def damage_named(path: Path) -> Iterator[None]:
         yield
     except (PermissionError, FileNotFoundError, IsADirectoryError) as error:
         raise DataError(f"{path} can't be read: {error.strerror or error}.") from error
+    except TooLarge as error:
+        raise DamagedFile(f"{path}: {error} Leave it out.", "too_large") from error
     except (
         OSError,
         EOFError,
@@ -146,6 +153,7 @@ class _Decompressed(io.RawIOBase):
         self.file, self.new_decoder = file, new_decoder
         self.decoder: Any = None
         self.ready = memoryview(b"")
+        self.n_stored = self.n_given = 0
 
     def readable(self) -> bool:
         return True
@@ -160,10 +168,20 @@ class _Decompressed(io.RawIOBase):
                         raise EOFError("the compressed stream ends too early")
                     return 0
             self.ready = memoryview(self._decompressed(stored))
+            self._count(len(stored))
         size = min(len(buffer), len(self.ready))
         buffer[:size] = self.ready[:size]
         self.ready = self.ready[size:]
         return size
+
+    def _count(self, n_stored: int) -> None:
+        self.n_stored += n_stored
+        self.n_given += len(self.ready)
+        if self.n_given > max(RATIO_FREE_BYTES, MAX_RATIO * self.n_stored):
+            raise TooLarge(
+                f"Its first {self.n_stored:,} bytes hold {self.n_given:,} once decompressed, more than "
+                f"{MAX_RATIO:,} times as many."
+            )
 
     def _decompressed(self, stored: bytes) -> bytes:
         found = []
