@@ -14,6 +14,7 @@ from towpath.core.texts import Texts
 from towpath.data.dedup.near import near_duplicates
 from towpath.data.fasttext_model import FastTextModel
 from towpath.data.kernels import classifier, minhash, ngram_overlap, winnow
+from towpath.data.kernels.fingerprints import Winnowing, fingerprints
 from towpath.data.kernels.html_trim import html_trim
 from towpath.data.kernels.language_id import LabelPredictor
 from towpath.data.kernels.mojibake_gate import mojibake_gate
@@ -65,6 +66,7 @@ def on_texts(texts: Texts) -> None:
         minhash.signatures(texts, shingle_words, n_hashes)
     for min_bytes in (16, 200, 4_000):
         winnow.repeated_spans(texts, min_bytes)
+        fingerprints(texts, Winnowing.for_stretches(min_bytes))
     for n_words in (1, 8):
         most, least = (np.full(len(texts), number, np.int64) for number in (n_words, 1))
         ngram_overlap.overlaps(ngram_overlap.Records(texts, most, least), texts)
