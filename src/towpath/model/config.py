@@ -1,13 +1,13 @@
-"""Sections of the model room: what a decoder looks like, and how tokens are drawn from it.
+"""Sections of the model room: what a model looks like, and how tokens are drawn from it.
 
 Comes in: a table of the run file. Goes out: checked numbers. Starts no torch, so that a run file
-is read, checked and printed without it. To add a kind of model, declare a section here, a layout
-in ``layouts.py`` and a line in ``MODELS``.
+is read, checked and printed without it. To add a kind of decoder, declare a section here, a layout
+in ``layouts.py`` and a line in ``MODELS``; encoders and encoder-decoders have modules of their own.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,9 @@ from towpath.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
+
+Family = Literal["decoder", "encoder", "encoder-decoder"]
 
 MOST_NEW_TOKENS = 1_000_000
 """More than any context; a larger number asked for is a mistake."""
@@ -24,9 +27,11 @@ VOCABULARY_MULTIPLE = 64
 """A vocabulary that we size ourselves is rounded up to this: matrix kernels like whole tiles."""
 
 
-class DecoderConfig(Section):
-    """What every decoder has. The choices are ``GPT2Config`` and ``ModernConfig``."""
+class TransformerConfig(Section):
+    """What every model has. The choices are those of ``MODELS``."""
 
+    family: ClassVar[Family]
+    """Which objectives can train it, and whether it writes text."""
     type: Any
     vocab_size: int | None = Field(default=None, ge=1)
     """Rows of the token embedding. Left out: the tokenizer's size, rounded up to 64."""
@@ -62,7 +67,7 @@ class DecoderConfig(Section):
         Raises:
             ConfigError: ``vocab_size`` of the model is set and too small.
         """
-        enough = _round_up(vocab_size, VOCABULARY_MULTIPLE)
+        enough = round_up(vocab_size, VOCABULARY_MULTIPLE)
         if self.vocab_size is None:
             return self.model_copy(update={"vocab_size": enough})
         if self.vocab_size < vocab_size:
@@ -72,8 +77,18 @@ class DecoderConfig(Section):
             )
         return self
 
+    def layout(self) -> LanguageModel:
+        """The model of this config, its weights not yet set; ``towpath.model.build`` sets them."""
+        raise NotImplementedError
+
+
+class DecoderConfig(TransformerConfig):
+    """What every decoder has."""
+
+    family = "decoder"
+
     def layout(self) -> Decoder:
-        """The decoder of this config, its weights not yet set; ``towpath.model.build`` sets them."""
+        """See ``TransformerConfig.layout``."""
         raise NotImplementedError
 
 
@@ -88,7 +103,7 @@ class GPT2Config(DecoderConfig):
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
-        _check_heads(self)
+        check_heads(self)
         return self
 
     @property
@@ -97,7 +112,7 @@ class GPT2Config(DecoderConfig):
         return self.n_inner or 4 * self.n_embd
 
     def layout(self) -> Decoder:
-        """See ``DecoderConfig.layout``."""
+        """See ``TransformerConfig.layout``."""
         from towpath.model.layouts import gpt2
 
         return gpt2(self)
@@ -121,7 +136,7 @@ class ModernConfig(DecoderConfig):
     @model_validator(mode="after")
     def _heads_fit(self) -> Self:
         if self.head_dim is None:
-            _check_heads(self)
+            check_heads(self)
         if self.head_width % 2:
             raise ValueError(_odd_head(self))
         if self.n_head % self.kv_heads:
@@ -149,10 +164,10 @@ class ModernConfig(DecoderConfig):
 
         Shazeer 2020, arXiv:2002.05202, section 3: three matrices, so each is 2/3 as wide.
         """
-        return self.n_inner or _round_up(8 * self.n_embd // 3, 64)
+        return self.n_inner or round_up(8 * self.n_embd // 3, 64)
 
     def layout(self) -> Decoder:
-        """See ``DecoderConfig.layout``."""
+        """See ``TransformerConfig.layout``."""
         from towpath.model.layouts import modern
 
         return modern(self)
@@ -167,7 +182,7 @@ MODELS = Catalogue(
     group="towpath.models",
 )
 
-ModelConfig = Annotated[DecoderConfig, MODELS.choice("gpt2")]
+ModelConfig = Annotated[TransformerConfig, MODELS.choice("gpt2")]
 """A field that holds the section of any model; without ``type`` it is GPT-2, as in the specification."""
 
 
@@ -190,7 +205,8 @@ class SamplingConfig(Section):
     """Stop once one of these tokens is drawn; where text is made, the end of text when empty."""
 
 
-def _check_heads(config: DecoderConfig) -> None:
+def check_heads(config: TransformerConfig) -> None:
+    """Refuse a width that the heads don't divide; for validators of configs without ``head_dim``."""
     if config.n_embd % config.n_head:
         nearest = max(1, round(config.n_embd / config.n_head)) * config.n_head
         raise ValueError(
@@ -209,5 +225,6 @@ def _odd_head(config: ModernConfig) -> str:
     )
 
 
-def _round_up(number: int, multiple: int) -> int:
+def round_up(number: int, multiple: int) -> int:
+    """The least multiple of ``multiple`` that is not below ``number``."""
     return -(-number // multiple) * multiple

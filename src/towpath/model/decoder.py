@@ -10,34 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
-from towpath.core.errors import ModelError
 from towpath.model.attention import Placement
 from towpath.model.cache import KeyValueCache
 from towpath.model.config import DecoderConfig
+from towpath.model.language_model import LanguageModel, Output
+from towpath.model.language_model import build as build
 from towpath.model.loss import chunked_cross_entropy
 from towpath.model.positions import Positions
 from towpath.model.sight import Sight
-from towpath.model.torch_version import check_torch_version
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
-
-check_torch_version(torch.__version__)
-
-
-class Output(NamedTuple):
-    """What a forward pass gives: ``loss`` where there were labels, ``logits`` where there were none."""
-
-    loss: Float[Tensor, ""] | None
-    """Cross entropy in nats, fp32."""
-    logits: Float[Tensor, "B T V"] | None
 
 
 @dataclass(frozen=True)
@@ -54,37 +43,20 @@ class Parts:
     dropout: float = 0.0
 
 
-class Decoder(nn.Module):
+class Decoder(LanguageModel):
     """A causal language model."""
 
+    config: DecoderConfig
     positions: Positions
+    head: nn.Linear | None
 
     def __init__(self, config: DecoderConfig, parts: Parts) -> None:
-        super().__init__()
-        if config.vocab_size is None:
-            raise ModelError(
-                "model.vocab_size is not set. Set it, or use config.for_tokenizer(tokenizer.vocab_size)."
-            )
-        self.config = config
-        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        super().__init__(config, parts.initialise_)
         self.positions = parts.positions
         self.dropout = nn.Dropout(parts.dropout)
         self.blocks = nn.ModuleList(parts.blocks)
         self.final_norm = parts.final_norm
-        self.head = None if parts.tied else nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.gradient_checkpointing = False
-        """Keep only each block's input in training and compute the rest again in the backward pass."""
-        self._initialise_ = parts.initialise_
-
-    @property
-    def head_weight(self) -> Float[Tensor, "V C"]:
-        """The output matrix: the token embedding where they are tied."""
-        return self.tokens.weight if self.head is None else self.head.weight
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.tokens.weight.device
+        self.head = None if parts.tied else nn.Linear(config.n_embd, self.tokens.num_embeddings, bias=False)
 
     def forward(
         self,
@@ -119,15 +91,15 @@ class Decoder(nn.Module):
         """Everything before the output head: the normalised state of every token."""
         batch, n_tokens = input_ids.shape
         start = 0 if cache is None else cache.n_tokens
-        self._check_room(start + n_tokens)
+        self.check_context(start + n_tokens)
         if cache is not None:
             cache.check_room(batch, n_tokens)
         place = Placement(
             Sight(bias=self.positions.bias(start, n_tokens)), self.positions.rotation(start, n_tokens), cache
         )
-        x = self.dropout(self.positions.add(self._embed(input_ids), start))
+        x = self.dropout(self.positions.add(self.embed(input_ids), start))
         for layer, block in enumerate(self.blocks):
-            x = self._through(block, x, place, layer)
+            x = self.through(block, x, place, layer)
         if cache is not None:
             cache.advance(n_tokens)
         return self.final_norm(x)
@@ -142,38 +114,14 @@ class Decoder(nn.Module):
         Raises:
             ModelError: ``max_tokens`` is beyond the context.
         """
-        self._check_room(max_tokens)
+        self.check_context(max_tokens)
         config, weight = self.config, self.tokens.weight
         shape = (config.n_layer, batch, config.kv_heads, max_tokens, config.head_width)
         return KeyValueCache(shape, dtype=weight.dtype, device=weight.device)
 
-    def num_parameters(self) -> int:
-        """Number of weights; a tied head is counted once."""
-        return sum(parameter.numel() for parameter in self.parameters())
-
-    def initialise_(self, seed: int) -> None:
-        """Set every weight anew, the same for the same ``seed``; no other random state is touched."""
-        with torch.no_grad():
-            self._initialise_(self, torch.Generator().manual_seed(seed))
-            self.positions.fill_()
-
-    def _through(self, block: nn.Module, x: Tensor, place: Placement, layer: int) -> Tensor:
-        if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(block, x, place, layer, use_reentrant=False)  # pyright: ignore[reportReturnType]
-        return block(x, place, layer)
-
-    def _embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:
-        try:
-            return self.tokens(input_ids)
-        except IndexError as error:
-            raise ModelError(_outside_vocabulary(input_ids, self.tokens.num_embeddings)) from error
-
-    def _check_room(self, n_tokens: int) -> None:
-        if n_tokens > self.config.n_positions:
-            raise ModelError(
-                f"{n_tokens} tokens are more than the model's context of {self.config.n_positions} "
-                f"(model.n_positions). Give at most {self.config.n_positions}."
-            )
+    def fill_(self) -> None:
+        """See ``LanguageModel.fill_``."""
+        self.positions.fill_()
 
 
 class Block(nn.Module):
@@ -195,24 +143,3 @@ class Block(nn.Module):
         """The stream after this block."""
         x = x + self.dropout(self.attention(self.attention_norm(x), place, layer))
         return x + self.dropout(self.feed_forward(self.feed_forward_norm(x)))
-
-
-def build(config: DecoderConfig, seed: int = 0) -> Decoder:
-    """The decoder of ``config`` on the CPU in fp32, its weights drawn from ``seed`` alone.
-
-    Raises:
-        ModelError: ``config.vocab_size`` is not set.
-    """
-    with torch.device("meta"):
-        model = config.layout()
-    model.to_empty(device="cpu")
-    model.initialise_(seed)
-    return model
-
-
-def _outside_vocabulary(ids: Tensor, vocab_size: int) -> str:
-    wrong = ids[(ids < 0) | (ids >= vocab_size)]
-    return (
-        f"Token id {int(wrong[0])} is outside the model's vocabulary of {vocab_size} "
-        f"(0 to {vocab_size - 1}). Were these tokens made by another tokenizer?"
-    )

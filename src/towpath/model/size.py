@@ -11,19 +11,20 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from towpath.model.config import DecoderConfig
+from towpath.model.config import DecoderConfig, TransformerConfig
 from towpath.model.decoder import Decoder
 
 _WITH_BACKWARD = 3
 
 
-def count_parameters(config: DecoderConfig) -> int:
-    """Number of weights of the decoder of ``config``; a tied head is counted once.
+def count_parameters(config: TransformerConfig) -> int:
+    """Number of weights of the model of ``config``; a tied head is counted once.
 
     Raises:
         ModelError: ``config.vocab_size`` is not set.
     """
-    return _outline(config).num_parameters()
+    with torch.device("meta"):
+        return config.layout().num_parameters()
 
 
 def flops_per_token(
