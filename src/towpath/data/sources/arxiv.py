@@ -23,7 +23,13 @@ from towpath.data.document import Document, Rejected
 from towpath.data.sources.archives import Member, gunzipped, is_gzip, is_tar, tar_members, whole_file
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.latex import latex_text, without_comments
-from towpath.data.sources.limits import DOCUMENT_SECONDS, TookTooLong, TooLarge, time_limit
+from towpath.data.sources.limits import (
+    DOCUMENT_SECONDS,
+    MAX_DOCUMENT_BYTES,
+    TookTooLong,
+    TooLarge,
+    time_limit,
+)
 from towpath.data.sources.streams import opened
 
 _BULK = re.compile(r"arXiv_src_\d{4}_\d+\.tar$")
@@ -53,7 +59,8 @@ class ArxivSource(FileSource):
     category: str = "academic"
     """What the mixture counts it as."""
     max_bytes: int = Field(default=50_000_000, ge=1)
-    """Larger e-prints, after decompression, are rejected."""
+    """Larger e-prints, after decompression, are rejected; most of one are its figures. Its LaTeX may have
+    16 MiB."""
     max_seconds: float = Field(default=DOCUMENT_SECONDS, gt=0)
     """E-prints that take longer are rejected."""
 
@@ -108,14 +115,21 @@ def _sources(content: bytes, max_bytes: int) -> dict[str, str]:
     if is_gzip(content):
         content = gunzipped(content, max_bytes)
     if is_tar(content):
-        files = [file for file in tar_members(io.BytesIO(content), max_bytes) if not file.reason]
-        return {
-            posixpath.normpath(file.name): _decoded(file.content)
-            for file in files
-            if file.name.lower().endswith((".tex", ".ltx", ".latex"))
-        }
+        return dict(_latex_files(content, max_bytes))
+    if len(content) > MAX_DOCUMENT_BYTES:
+        raise TooLarge(f"Its LaTeX has {len(content):,} bytes.")
     text = _decoded(content)
     return {"main.tex": text} if "\\documen" in text or "\\begin{" in text or "\\section" in text else {}
+
+
+def _latex_files(content: bytes, max_bytes: int) -> Iterator[tuple[str, str]]:
+    left = MAX_DOCUMENT_BYTES
+    for file in tar_members(io.BytesIO(content), max_bytes):
+        if not file.reason and file.name.lower().endswith((".tex", ".ltx", ".latex")):
+            left -= len(file.content)
+            if left < 0:
+                raise TooLarge(f"Its LaTeX has more than {MAX_DOCUMENT_BYTES:,} bytes.")
+            yield posixpath.normpath(file.name), _decoded(file.content)
 
 
 def _decoded(content: bytes) -> str:

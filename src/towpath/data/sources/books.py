@@ -19,10 +19,13 @@ from towpath.data.document import Document, Meta, Rejected
 from towpath.data.sources.archives import whole_file
 from towpath.data.sources.chapters import chapters, without_frame
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import TookTooLong, TooLarge, time_limit
+from towpath.data.sources.found import kind_of
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, TookTooLong, TooLarge, time_limit
+from towpath.data.sources.streams import COMPRESSIONS
 
 _META_NAMES = {"creator": "author"}
 _BOOK_SECONDS = 30.0  # a whole book is many documents
+_MAX_STORED_BYTES = 64 << 20
 
 
 class BooksSource(FileSource):
@@ -39,28 +42,37 @@ class BooksSource(FileSource):
     """Longer chapters are cut at blank lines."""
     ocr: bool = False
     """Whether plain text was read from printed pages and is cleaned up (``cleaners.ocr``)."""
-    max_bytes: int = Field(default=100_000_000, ge=1)
-    """Larger books, after decompression, are rejected."""
+    max_bytes: int = Field(default=MAX_DOCUMENT_BYTES, ge=1)
+    """Larger books (the pages of an EPUB together), after decompression, are rejected."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """Every chapter of the book ``path``."""
-        return self._epub(path, place) if path.suffix == ".epub" else self._plain(path, place)
+        return self._epub(path, place) if kind_of(path) == ".epub" else self._plain(path, place)
 
     def _plain(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         file = whole_file(path, self.max_bytes)
         if file.reason == "too_large":
             yield self._rejected(place, 0, "too_large")
             return
-        text, encoding = _decoded(file.content)
+        try:
+            with time_limit(_BOOK_SECONDS):
+                found = self._chapters_of(file.content, place)
+        except TookTooLong:
+            yield self._rejected(place, 0, "too_slow")
+            return
+        yield from found
+        if file.reason:
+            yield self._rejected(place, len(file.content), file.reason)
+
+    def _chapters_of(self, content: bytes, place: str) -> list[Document]:
+        text, encoding = _decoded(content)
         start, end, meta = without_frame(text)
         if self.ocr:
             from towpath.data.cleaners.ocr import OcrConfig
 
             text = OcrConfig().cleaned(text[start:end])[0]
             start, end = 0, len(text)
-        yield from self._chapters(text, (start, end), place, encoding, meta)
-        if file.reason:
-            yield self._rejected(place, len(file.content), file.reason)
+        return list(self._chapters(text, (start, end), place, encoding, meta))
 
     def _chapters(
         self, text: str, bounds: tuple[int, int], place: str, encoding: _Encoding, meta: Meta
@@ -76,9 +88,13 @@ class BooksSource(FileSource):
     def _epub(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         from towpath.data.sources.epub import read_epub
 
+        stored = whole_file(path, _MAX_STORED_BYTES) if path.suffix in COMPRESSIONS else None
+        if stored is not None and stored.reason:
+            yield self._rejected(place, 0, stored.reason)
+            return
         try:
             with time_limit(_BOOK_SECONDS):
-                book = read_epub(path, self.max_bytes)
+                book = read_epub(path, self.max_bytes, stored and stored.content)
         except TooLarge:
             yield self._rejected(place, 0, "too_large")
             return

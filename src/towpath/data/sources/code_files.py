@@ -20,6 +20,8 @@ from towpath.data.document import Document, Domain, Rejected
 from towpath.data.sources import Digest, Piece, Source
 from towpath.data.sources.code_kinds import language_of, why_left_out
 from towpath.data.sources.licences import LICENCE_NAME, METADATA_NAMES, UNKNOWN, licence_of_files
+from towpath.data.sources.limits import TookTooLong, time_limit
+from towpath.data.sources.streams import damage_named
 from towpath.data.wellformed import read_utf8
 
 _PIECE_BYTES = 8 << 20
@@ -43,8 +45,12 @@ class CodeSource(Source):
         """The document of the file ``raw``; ``facts`` holds its path in the repository, "licence" and
         what else goes into ``meta``."""
         path, licence = facts.pop("path"), facts.pop("licence")
-        reason = self._why_left_out(path, raw, licence)
-        kept = reason not in ("binary_file", "file_too_large")
+        try:
+            with time_limit():
+                reason = self._why_left_out(path, raw, licence)
+        except TookTooLong:
+            reason = "too_slow"
+        kept = reason != "binary_file"
         text = read_utf8(raw).replace("\r\n", "\n") if kept else f"{len(raw):,} bytes that are not kept"
         language = language_of(path)
         meta = {**facts, "language": language} if language else facts
@@ -52,8 +58,6 @@ class CodeSource(Source):
         return Rejected(document, reason) if reason else document
 
     def _why_left_out(self, path: str, raw: bytes, licence: str) -> str | None:
-        if len(raw) > self.max_file_bytes:
-            return "file_too_large"
         if reason := why_left_out(path, raw):
             return reason
         if not self.allows(licence):
@@ -61,6 +65,11 @@ class CodeSource(Source):
         if self.languages is not None and language_of(path) not in self.languages:
             return "other_language"
         return None
+
+    def too_large(self, place: str, url: str | None, size_bytes: int, licence: str) -> Rejected:
+        """What stands for a file of more than ``max_file_bytes``, which is not read."""
+        note = f"{size_bytes:,} bytes that are not kept"
+        return Rejected(self.document(note, path=place, url=url, licence=licence), "file_too_large")
 
     def allows(self, licence: str) -> bool:
         """Whether texts under ``licence`` are taken: of a choice (OR) one part must be, else all parts."""
@@ -97,8 +106,13 @@ class CodeFilesSource(CodeSource):
         first, _, last = piece.place.partition("\n")
         licence = self._licence()
         for place, path in self._files():
-            if first <= place <= last:
-                yield self.of_file(place, None, path.read_bytes(), {"path": place, "licence": licence})
+            if not first <= place <= last:
+                continue
+            raw = self._start_of(path)
+            if len(raw) > self.max_file_bytes:
+                yield self.too_large(place, None, path.stat().st_size, licence)
+            else:
+                yield self.of_file(place, None, raw, {"path": place, "licence": licence})
 
     def fingerprint(self, sha256: Digest) -> str:
         """Digest of the files' paths and content."""
@@ -120,11 +134,16 @@ class CodeFilesSource(CodeSource):
             raise DataError(f"{folder} holds no file.")
         return sorted(found)
 
+    def _start_of(self, path: Path) -> bytes:
+        """The bytes of ``path``, and no more than one too many."""
+        with damage_named(path), path.open("rb") as file:
+            return file.read(self.max_file_bytes + 1)
+
     def _licence(self) -> str:
         if self.licence != UNKNOWN:
             return self.licence
         names = [path for path in Path(self.path).expanduser().iterdir() if _is_plain(path)]
-        texts = {path.name: read_utf8(path.read_bytes()) for path in names if tells_licence(path.name)}
+        texts = {path.name: read_utf8(self._start_of(path)) for path in names if tells_licence(path.name)}
         return licence_of_files(texts)
 
 

@@ -12,14 +12,13 @@ from typing import ClassVar, Final, Literal
 
 from pydantic import Field
 
-from towpath.core.errors import DataError
 from towpath.data.document import Document, Meta, Rejected
+from towpath.data.sources.archives import whole_file
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import kind_of
 from towpath.data.sources.html_text import HtmlConfig, read_page
 from towpath.data.sources.limits import TookTooLong, TooLarge, time_limit
 from towpath.data.sources.markup import STRIPPERS
-from towpath.data.sources.streams import DamagedFile, opened
 from towpath.data.wellformed import read_utf8
 
 MARKUPS: Final = {
@@ -49,22 +48,18 @@ class DocumentationSource(FileSource):
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """The one document of a file."""
-        raw = b""
-        markup = MARKUPS[kind_of(path)]
-        reason = None
-        try:
-            with opened(path) as stream:
-                raw = stream.read(self.max_bytes + 1)
-            if len(raw) > self.max_bytes:
-                raise TooLarge(f"{path} has more than {self.max_bytes:,} bytes.")
-            text, meta = self._text(raw, markup)
-            if not text.strip():
-                reason = "no_text"
-        except (TooLarge, TookTooLong, DamagedFile) as error:
-            text, meta, reason = "", {}, _reason(error)
+        file, markup = whole_file(path, self.max_bytes), MARKUPS[kind_of(path)]
+        text, meta, reason = "", {}, file.reason
+        if reason is None:
+            try:
+                text, meta = self._text(file.content, markup)
+                reason = None if text.strip() else "no_text"
+            except TooLarge:
+                reason = "too_large"
+            except TookTooLong:
+                reason = "too_slow"
         if reason:
-            found = self.document(read_utf8(raw[: self.max_bytes]), path=place, byte_offset=0)
-            yield Rejected(found, reason)
+            yield Rejected(self.document(read_utf8(file.content), path=place, byte_offset=0), reason)
         else:
             yield self.document(text, path=place, byte_offset=0, meta={**meta, "markup": markup})
 
@@ -75,9 +70,3 @@ class DocumentationSource(FileSource):
         text = read_utf8(raw).removeprefix("\ufeff").replace("\r\n", "\n")
         with time_limit():
             return STRIPPERS[markup](text) if markup in STRIPPERS else text, {}
-
-
-def _reason(error: DataError) -> str:
-    if isinstance(error, DamagedFile):
-        return error.reason
-    return "too_large" if isinstance(error, TooLarge) else "too_slow"

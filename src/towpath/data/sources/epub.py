@@ -6,12 +6,14 @@ Names in the archive are looked up and never written, so names that climb out of
 
 from __future__ import annotations
 
+import io
 import posixpath
 import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import unquote
 
 from towpath.core.errors import DataError
@@ -20,6 +22,9 @@ from towpath.data.sources.limits import NOT_XML, TooLarge, safe_expat
 _CONTAINER = "META-INF/container.xml"
 _MAX_RATIO = 200
 _FREE_BYTES = 1 << 20
+_MAX_DIRECTORY_BYTES = 4 << 20
+_END_BYTES, _MAX_COMMENT_BYTES = 22, 65_535
+_END, _END_64 = b"PK\x05\x06", b"PK\x06\x07"
 _PAGE_TYPES = ("application/xhtml+xml", "text/html")
 _DAMAGE = (
     zipfile.BadZipFile,
@@ -45,21 +50,36 @@ class Book:
     """Pages that could not be read."""
 
 
-def read_epub(path: Path, max_bytes: int) -> Book:
+def read_epub(path: Path, max_bytes: int, stored: bytes | None = None) -> Book:
     """The book ``path``; its pages together hold at most ``max_bytes`` before their markup is removed.
 
+    ``stored`` are its bytes where the file is compressed once more.
+
     Raises:
-        TooLarge: it holds more, or a member is more than 200 times its stored size.
+        TooLarge: it holds more, or a member is more than 200 times its stored size, or its list of
+            members is longer than 4 MiB, of which ``zipfile`` would make ten times as much.
         DataError: it is no EPUB or nothing of it can be read.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _book(archive, max_bytes)
+        with path.open("rb") if stored is None else io.BytesIO(stored) as file:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                return _book(archive, max_bytes)
     except (*_DAMAGE, *NOT_XML) as error:
         raise DataError(
             f"{path} can't be read as EPUB: {str(error) or type(error).__name__}. "
             "Expected a whole .epub without DRM; fetch it again or leave it out."
         ) from error
+
+
+def _check_directory(file: BinaryIO) -> None:
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(size - _END_BYTES - _MAX_COMMENT_BYTES, 0))
+    tail = file.read()
+    end = tail.rfind(_END)
+    n_bytes = int.from_bytes(tail[end + 12 : end + 16], "little")
+    if end >= 0 and (n_bytes > _MAX_DIRECTORY_BYTES or _END_64 in tail):
+        raise TooLarge(f"The archive's list of members has {n_bytes:,} bytes, or says so in 64 bits.")
 
 
 def _book(archive: zipfile.ZipFile, max_bytes: int) -> Book:

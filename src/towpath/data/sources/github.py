@@ -78,8 +78,7 @@ class GithubSource(CodeSource):
                 found = self.document(read_utf8(raw), path=place, url=url, licence=licence)
                 yield Rejected(found, "lfs_pointer")
             elif file.size > self.max_file_bytes:
-                note = f"{file.size:,} bytes that are not kept"
-                yield Rejected(self.document(note, path=place, url=url, licence=licence), "file_too_large")
+                yield self.too_large(place, url, file.size, licence)
             else:
                 yield self.of_file(place, url, raw, facts)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import ClassVar, Literal
 
 from towpath.data.document import Document, Rejected
+from towpath.data.sources.archives import whole_file
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.html_text import HtmlConfig, decoded, read_page
 from towpath.data.sources.limits import TookTooLong, TooLarge
-from towpath.data.sources.streams import opened
 
 _RAW_BYTES = 20_000
 
@@ -32,17 +32,18 @@ class HtmlSource(FileSource):
         Raises:
             DataError: the file can't be opened or decompressed.
         """
-        with opened(path) as stream:
-            content = stream.read(self.html.max_bytes + 1)
-        reason = "no_text"
-        try:
-            page = read_page(content, None, self.html)
-        except TooLarge:
-            reason = "too_large"
-        except TookTooLong:
-            reason = "too_slow"
-        else:
-            if page.text:
-                yield self.document(page.text, path=place, meta=page.meta)
-                return
-        yield Rejected(self.document(decoded(content[:_RAW_BYTES])[0], path=place), reason)
+        file = whole_file(path, self.html.max_bytes)
+        reason = file.reason
+        if reason is None:
+            try:
+                page = read_page(file.content, None, self.html)
+            except TooLarge:
+                reason = "too_large"
+            except TookTooLong:
+                reason = "too_slow"
+            else:
+                if page.text:
+                    yield self.document(page.text, path=place, meta=page.meta)
+                    return
+        raw = decoded(file.content[:_RAW_BYTES])[0]
+        yield Rejected(self.document(raw, path=place), reason or "no_text")

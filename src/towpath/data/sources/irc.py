@@ -20,6 +20,7 @@ from pydantic import Field
 
 from towpath.data.document import Document, Domain, Rejected
 from towpath.data.sources.file_source import FileSource
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, TookTooLong, TooLarge, time_limit
 from towpath.data.sources.streams import Line, read_lines
 
 _MAX_LINE_BYTES = 64 << 10  # RFC 1459 has 512; bridges to other networks write longer ones
@@ -39,6 +40,7 @@ _HAPPENED = re.compile(
 )
 _NAME = re.compile(r"[A-Za-z0-9\[\]{}^`|\\_-]+")
 _MIN_NAME_CHARS = 3
+_MAX_NAMES = 200_000  # a log of a busy channel's day has some thousand
 
 
 class IrcSource(FileSource):
@@ -65,7 +67,11 @@ class IrcSource(FileSource):
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """The conversations of one log."""
-        names = _names(read_said(path)) if self.pseudonyms else {}
+        try:
+            names = _names(read_said(path)) if self.pseudonyms else {}
+        except TooLarge:
+            yield Rejected(self.document("", path=place, byte_offset=0), "too_many_names")
+            return
         found = False
         for said in self._conversations(read_said(path)):
             found = True
@@ -73,25 +79,36 @@ class IrcSource(FileSource):
                 damaged = self.document("", path=place, byte_offset=said.byte_offset)
                 yield Rejected(damaged, said.problem or "")
                 continue
-            text = "\n".join(line.shown(names) for line in said)
-            meta = {"n_lines": len(said), "n_people": len({line.nick for line in said})}
-            date = next((line.date for line in said if line.date), None)
-            document = self.document(text, path=place, byte_offset=said[0].offset, date=date, meta=meta)
-            yield Rejected(document, "too_few_lines") if len(said) < self.min_lines else document
+            yield self._conversation(said, names, place)
         if not found:
             yield Rejected(self.document("", path=place, byte_offset=0), "no_messages")
 
+    def _conversation(self, said: list[Said], names: dict[str, str], place: str) -> Document | Rejected:
+        reason = "too_few_lines" if len(said) < self.min_lines else None
+        try:
+            with time_limit():
+                text = "\n".join(line.shown(names) for line in said)
+        except TookTooLong:
+            text, reason = "\n".join(line.shown({}) for line in said), "too_slow"
+        meta = {"n_lines": len(said), "n_people": len({line.nick for line in said})}
+        date = next((line.date for line in said if line.date), None)
+        document = self.document(text, path=place, byte_offset=said[0].offset, date=date, meta=meta)
+        return Rejected(document, reason) if reason else document
+
     def _conversations(self, lines: Iterable[Said | Line]) -> Iterator[list[Said] | Line]:
         current: list[Said] = []
+        n_chars = 0
         for line in lines:
-            if isinstance(line, Line) or self._ends(current, line):
+            full = isinstance(line, Said) and n_chars + len(line.text) > MAX_DOCUMENT_BYTES
+            if full or isinstance(line, Line) or self._ends(current, line):
                 if current:
                     yield current
-                current = []
+                current, n_chars = [], 0
             if isinstance(line, Line):
                 yield line
             else:
                 current.append(line)
+                n_chars += len(line.text)
         if current:
             yield current
 
@@ -173,6 +190,8 @@ def _names(lines: Iterable[Said | Line]) -> dict[str, str]:
     for line in lines:
         if isinstance(line, Said):
             names.setdefault(line.nick, f"user{len(names) + 1}")
+            if len(names) > _MAX_NAMES:
+                raise TooLarge(f"The log has more than {_MAX_NAMES:,} names.")
     return names
 
 
