@@ -77,3 +77,11 @@ def test_debug_shows_the_traceback() -> None:
 
     with pytest.raises(ConfigError):
         main(["recipe", "nothing", "--debug"])
+
+
+def test_settings_may_stand_behind_options(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "tiny", "--dry-run", "--json", "train.max_steps=7", "train.warmup_steps=1"]) == 0
+    assert json.loads(capsys.readouterr().out)["steps"] == 7
+    with pytest.raises(SystemExit):
+        main(["train", "tiny", "--set", "train.max_steps=7"])
+    assert "Settings are written KEY=VALUE" in capsys.readouterr().err

@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = next((word for word in words if not word.startswith("-")), None)
     parser = _parser(verb)
-    options = parser.parse_args(_with_action(words, verb))
+    options = _parsed(parser, _with_action(words, verb))
     if options.verb is None:
         parser.print_help()
         return 2
@@ -57,6 +57,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
+    """The options in ``words``; settings may stand behind options too, where argparse loses them."""
+    options, left = parser.parse_known_args(words)
+    takes_settings = hasattr(options, "overrides")
+    strange = [word for word in left if not takes_settings or word.startswith("-") or "=" not in word]
+    if strange:
+        hint = " Settings are written KEY=VALUE, without --." if takes_settings else ""
+        parser.error(f"unrecognized arguments: {' '.join(strange)}.{hint}")
+    if left:
+        options.overrides = [*options.overrides, *left]
+    return options
 
 
 def _with_action(words: list[str], verb: str | None) -> list[str]:
