@@ -10,9 +10,17 @@ from __future__ import annotations
 
 import html
 import re
+import time
 from dataclasses import dataclass, field
 
-from towpath.data.sources.limits import feed, safe_expat
+from towpath.data.sources.limits import (
+    DOCUMENT_SECONDS,
+    MAX_DOCUMENT_BYTES,
+    SHOWN_BYTES,
+    check_depth,
+    feed,
+    safe_expat,
+)
 
 _RECORDS = frozenset({"article", "PubmedArticle"})
 _DROPPED = frozenset(
@@ -78,6 +86,8 @@ class Article:
     licence: str | None = None
     """SPDX identifier, where one is stated."""
     dates: list[str] = field(default_factory=list)
+    reason: str | None = None
+    """Why its text is not whole: "record_too_long" or "too_slow"; then there is a piece of it alone."""
 
     @property
     def text(self) -> str:
@@ -91,6 +101,7 @@ class ArticleParser:
     def __init__(self, *, tables: bool = False) -> None:
         self._dropped = _DROPPED if tables else _DROPPED | _TABLES
         self._fed_bytes = 0
+        self._seconds = 0.0
         self._parser = safe_expat()
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
@@ -110,13 +121,30 @@ class ArticleParser:
         """The articles that end in ``chunk``.
 
         Raises:
-            ExpatError: it is not XML. UnsafeXml: it declares entities. ValueError: a tag has no end.
+            ExpatError: it is not XML. UnsafeXml: it declares entities. ValueError: a tag has no end, or
+                elements are nested too deep.
         """
+        before, started = self._article, time.monotonic()
         self._fed_bytes = feed(self._parser, chunk, self._fed_bytes)
+        self._seconds = time.monotonic() - started + (self._seconds if self._article is before else 0.0)
+        self._check_article()
         if last:
             self._parser.Parse(b"", True)
         articles, self._articles = self._articles, []
         return articles
+
+    def _check_article(self) -> None:
+        article = self._article
+        if article is None or article.reason:
+            return
+        if self._parser.CurrentByteIndex - article.byte_offset > MAX_DOCUMENT_BYTES:
+            article.reason = "record_too_long"
+        elif self._seconds > DOCUMENT_SECONDS:
+            article.reason = "too_slow"
+        if article.reason:
+            shown = "\n\n".join([*self._paragraphs, "".join(self._words)])
+            article.body = ["\n\n".join([*article.body, shown])[:SHOWN_BYTES]]
+            self._words, self._paragraphs = [], []
 
     @property
     def byte_offset(self) -> int:
@@ -126,6 +154,7 @@ class ArticleParser:
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         tag = name.rpartition(":")[2]
         self._path.append(tag)
+        check_depth(len(self._path))
         if self._skipped_from:
             return
         if tag in _RECORDS and self._article is None:
@@ -195,7 +224,8 @@ class ArticleParser:
 
     def _characters(self, text: str) -> None:
         math_beside_tex = "alternatives" in self._path and "math" in self._path
-        if self._slot and not self._skipped_from and not math_beside_tex:
+        stopped = self._article is not None and self._article.reason
+        if self._slot and not self._skipped_from and not math_beside_tex and not stopped:
             self._words.append(text)
 
     def _entity(self, name: str, is_parameter: bool) -> None:

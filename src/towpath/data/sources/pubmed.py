@@ -21,7 +21,7 @@ from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import kind_of
 from towpath.data.sources.jats import Article, ArticleParser
 from towpath.data.sources.limits import NOT_XML, TooLarge, UnsafeXml
-from towpath.data.sources.streams import opened
+from towpath.data.sources.streams import DamagedFile, opened
 
 _CHUNK_BYTES = 1 << 16
 _XML_SUFFIXES = (".nxml", ".xml")
@@ -84,8 +84,8 @@ class PubmedSource(FileSource):
             reason = "unsafe_xml"
         except NOT_XML:
             reason = "damaged_xml" if chunk else "truncated_file"
-        except DataError:
-            reason = "truncated_file"
+        except DamagedFile as error:
+            reason = error.reason
         if reason or n_articles == 0:
             yield self._rejected(chunk, place, max(parser.byte_offset, 0), reason or "no_article")
 
@@ -101,7 +101,8 @@ class PubmedSource(FileSource):
             licence=article.licence,
             meta={name: ids[name] for name in ("pmid", "pmc", "doi") if name in ids},
         )
-        return document if article.text else Rejected(document, "empty")
+        reason = article.reason or (None if article.text else "empty")
+        return Rejected(document, reason) if reason else document
 
     def _rejected(self, content: bytes, place: str, byte_offset: int, reason: str) -> Rejected:
         text = content.decode("utf-8", "replace")

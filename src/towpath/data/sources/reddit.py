@@ -29,11 +29,12 @@ from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
 from towpath.data.sources.found import find_files
 from towpath.data.sources.json_records import read_json
-from towpath.data.sources.limits import MAX_DOCUMENT_BYTES
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, SHOWN_BYTES
 from towpath.data.sources.streams import read_lines
 from towpath.data.wellformed import read_utf8
 
 _GONE = frozenset({"[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]", ""})
+_ROW_CHARS = 64  # for what Python adds to each post
 _INSERT = "INSERT INTO post VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
@@ -70,13 +71,18 @@ class RedditSource(FileSource):
         return [Piece("", sum(path.stat().st_size for path in found.paths))]
 
     def read(self, piece: Piece) -> Iterator[Document | Rejected]:
-        """Records that can't be read, then the threads in the order of their first posts."""
+        """Records that can't be read, then the threads in the order of their first posts; those that
+        hold more than 16 MiB come last, as "record_too_long"."""
         found = find_files(self.path, self.suffixes)
         with tempfile.TemporaryDirectory() as folder, closing(_Posts(Path(folder))) as posts:
             for path in found.paths:
                 yield from self._gather(path, found.place(path), posts)
             for thread in posts.threads():
                 yield from self._thread(thread)
+            for post in posts.starts_of_long_threads():
+                raw = f"{post.title}\n\n{post.text}"[:SHOWN_BYTES]
+                found_post = self.document(raw, path=post.place, byte_offset=post.offset)
+                yield Rejected(found_post, "record_too_long")
 
     def _gather(self, path: Path, place: str, posts: _Posts) -> Iterator[Rejected]:
         wanted = None if self.subreddits is None else {name.lower() for name in self.subreddits}
@@ -202,13 +208,24 @@ class _Posts:
         return True
 
     def threads(self) -> Iterator[list[Post]]:
-        """The posts of each thread, threads in the order of their first posts."""
+        """The posts of each thread that memory should hold, in the order of their first posts."""
         self.base.execute("COMMIT")
         self.base.execute("CREATE INDEX by_link ON post (link)")
-        order = self.base.execute("SELECT link FROM post GROUP BY link ORDER BY MIN(rowid)")
-        for (link,) in order:
+        for link, _ in self._links("<="):
             rows = self.base.execute("SELECT * FROM post WHERE link = ? ORDER BY rowid", [link])
             yield [_post(row) for row in rows]
+
+    def starts_of_long_threads(self) -> Iterator[Post]:
+        """The first post of each thread that ``threads`` left out."""
+        for _, first in self._links(">"):
+            yield _post(self.base.execute("SELECT * FROM post WHERE rowid = ?", [first]).fetchone())
+
+    def _links(self, compared: str) -> Iterator[tuple[str, int]]:
+        query = (
+            "SELECT link, MIN(rowid) FROM post GROUP BY link "
+            f"HAVING SUM(LENGTH(facts) + ?) {compared} ? ORDER BY MIN(rowid)"
+        )
+        yield from self.base.execute(query, [_ROW_CHARS, MAX_DOCUMENT_BYTES])
 
     def close(self) -> None:
         self.base.close()

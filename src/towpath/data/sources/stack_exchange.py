@@ -26,7 +26,17 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import NOT_XML, TookTooLong, UnsafeXml, feed, safe_expat, time_limit
+from towpath.data.sources.limits import (
+    MAX_DOCUMENT_BYTES,
+    NOT_XML,
+    SHOWN_BYTES,
+    TookTooLong,
+    UnsafeXml,
+    check_depth,
+    feed,
+    safe_expat,
+    time_limit,
+)
 from towpath.data.sources.streams import COMPRESSIONS, DamagedFile, opened
 
 LICENCE_SINCE: Final = (("2018-05-02", "CC-BY-SA-4.0"), ("2011-04-08", "CC-BY-SA-3.0"), ("", "CC-BY-SA-2.5"))
@@ -41,6 +51,7 @@ _OWN_DOMAIN = {
 }
 _QUESTION, _ANSWER = "1", "2"
 _CHUNK_BYTES = 1 << 18
+_ROW_CHARS = 64
 
 
 class StackExchangeSource(FileSource):
@@ -93,6 +104,10 @@ class StackExchangeSource(FileSource):
         facts = row.facts
         score = _number(facts.get("Score"))
         if self.min_score is not None and score < self.min_score:
+            return
+        if answers.size_of(facts.get("Id", "")) > MAX_DOCUMENT_BYTES:
+            start = facts.get("Body", "")[:SHOWN_BYTES]
+            yield Rejected(self.document(start, path=place, byte_offset=row.offset), "record_too_long")
             return
         chosen = self._chosen(answers.of(facts.get("Id", "")), facts.get("AcceptedAnswerId"))
         if len(chosen) < self.min_answers:
@@ -187,6 +202,11 @@ class _Answers:
         self.base.execute("CREATE INDEX by_parent ON answer (parent)")
         self.base.execute("CREATE INDEX by_id ON question (id)")
 
+    def size_of(self, question: str) -> int:
+        """Characters of the answers to ``question``, with some for what Python adds to each."""
+        query = "SELECT SUM(LENGTH(body) + ?) FROM answer WHERE parent = ?"
+        return self.base.execute(query, [_ROW_CHARS, question]).fetchone()[0] or 0
+
     def of(self, question: str) -> list[Answer]:
         """The answers to ``question``."""
         rows = self.base.execute(
@@ -212,11 +232,20 @@ def _rows(path: Path) -> Iterator[_Row | _Damage]:
     rows: list[_Row] = []
     parser = safe_expat()
 
+    depth = 0
+
     def start(name: str, facts: dict[str, str]) -> None:
+        nonlocal depth
+        depth += 1
+        check_depth(depth)
         if name == "row":
             rows.append(_Row(parser.CurrentByteIndex, facts))
 
-    parser.StartElementHandler = start
+    def end(_: str) -> None:
+        nonlocal depth
+        depth -= 1
+
+    parser.StartElementHandler, parser.EndElementHandler = start, end
     found, fed_bytes = False, 0
     try:
         with opened(path) as stream:

@@ -19,8 +19,16 @@ from xml.parsers import expat
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import NOT_XML, feed
-from towpath.data.sources.streams import opened
+from towpath.data.sources.limits import (
+    MAX_DOCUMENT_BYTES,
+    NOT_XML,
+    SHOWN_BYTES,
+    TookTooLong,
+    check_depth,
+    feed,
+    time_limit,
+)
+from towpath.data.sources.streams import DamagedFile, opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
 _CHUNK_BYTES = 1 << 20
@@ -49,16 +57,29 @@ class WikipediaSource(FileSource):
                 page = next(pages)
             except StopIteration:
                 return
-            except DataError:
+            except DataError as error:
                 if page is None:
                     raise
-                yield Rejected(
-                    self.document("", path=place, byte_offset=page.byte_offset + 1), "truncated_file"
-                )
+                reason = error.reason if isinstance(error, DamagedFile) else "truncated_file"
+                yield Rejected(self.document("", path=place, byte_offset=page.byte_offset + 1), reason)
                 return
-            text = f"{page.title}\n\n{plain_text(page.wikitext, page.namespaces)}"
-            url = page.site + quote(page.title.replace(" ", "_"), safe="/:@!$&'()*,;=~-._")
-            yield self.document(text, path=place, url=url, byte_offset=page.byte_offset, date=page.timestamp)
+            yield self._document(page, place)
+
+    def _document(self, page: Page, place: str) -> Document | Rejected:
+        reason = "record_too_long" if page.too_long else None
+        try:
+            with time_limit():
+                text = page.wikitext if reason else plain_text(page.wikitext, page.namespaces)
+        except TookTooLong:
+            text, reason = page.wikitext, "too_slow"
+        document = self.document(
+            f"{page.title}\n\n{text}",
+            path=place,
+            url=page.site + quote(page.title.replace(" ", "_"), safe="/:@!$&'()*,;=~-._"),
+            byte_offset=page.byte_offset,
+            date=page.timestamp,
+        )
+        return Rejected(document, reason) if reason else document
 
 
 @dataclass
@@ -74,6 +95,8 @@ class Page:
     timestamp: str | None = None
     wikitext: str = ""
     redirect: bool = False
+    too_long: bool = False
+    """Whether ``wikitext`` is only the start of one of more than ``MAX_DOCUMENT_BYTES``."""
 
 
 def read_pages(path: Path) -> Iterator[Page]:
@@ -115,6 +138,7 @@ class _Reader:
         self.parser.CharacterDataHandler = self._characters
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype
         self._collected: list[str] | None = None
+        self._n_chars = self._depth = 0
         self._attributes: dict[str, str] = {}
 
     def take(self) -> list[Page]:
@@ -123,18 +147,29 @@ class _Reader:
         return pages
 
     def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._depth += 1
+        check_depth(self._depth)
         if tag == "page":
             self.page = Page(self.parser.CurrentByteIndex, self.site, self.namespaces)
         elif tag == "redirect" and self.page is not None:
             self.page.redirect = True
         elif tag in _KEPT:
-            self._collected, self._attributes = [], attributes
+            self._collected, self._attributes, self._n_chars = [], attributes, 0
 
     def _characters(self, text: str) -> None:
-        if self._collected is not None:
+        if self._collected is None:
+            return
+        self._n_chars += len(text)
+        if self._n_chars <= MAX_DOCUMENT_BYTES:
             self._collected.append(text)
+        elif self.page is None:
+            raise ValueError(f"a tag before its pages holds more than {MAX_DOCUMENT_BYTES:,} characters")
+        elif not self.page.too_long:
+            self.page.too_long = True
+            self._collected = ["".join(self._collected)[:SHOWN_BYTES]]
 
     def _end(self, tag: str) -> None:
+        self._depth -= 1
         if tag == "page" and self.page is not None:
             if self.page.namespace == "0" and not self.page.redirect:
                 self.pages.append(self.page)
