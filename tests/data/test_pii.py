@@ -223,15 +223,20 @@ def test_recall_and_precision_on_the_labelled_set() -> None:
             "DE88 3704 0044 0532 0130 00 and 4111 1111 1111 1112", {}, [], id="a wrong check digit is nothing"
         ),
         pytest.param(
-            "hosts 192.168.1.77, fe80::1 and 93.184.216.34",
+            "hosts 192.168.1.77, 10.20.30.40, fe80::1 and 93.184.216.34",
             {},
             [("ip", "93.184.216.34")],
             id="private is nothing",
         ),
         pytest.param(
-            "hosts 192.168.1.77, fe80::1 and 93.184.216.34",
+            "hosts 192.168.1.77, 10.20.30.40, fe80::1 and 93.184.216.34",
             {"private_addresses": True},
-            [("ip", "192.168.1.77"), ("ip", "fe80::1"), ("ip", "93.184.216.34")],
+            [
+                ("ip", "192.168.1.77"),
+                ("ip", "10.20.30.40"),
+                ("ip", "fe80::1"),
+                ("ip", "93.184.216.34"),
+            ],
             id="private when asked for",
         ),
         pytest.param(
