@@ -32,30 +32,18 @@ def test_run_file_examples_are_valid(example: str) -> None:
     DataConfig.model_validate(tables["data"])
 
 
-IMPORTS = """
-from collections.abc import Iterator
-from pathlib import Path
-from typing import ClassVar, Literal
-
-from pydantic import Field
-
-from towpath.data import Document, Rejected
-from towpath.data.filters import KEEP, Verdict, drop
-from towpath.data.filters.document_filter import DocumentFilter
-from towpath.data.sources.file_source import FileSource
-from towpath.data.wellformed import read_utf8
-"""
-
-
-def test_the_examples_of_a_source_and_a_filter_work(tmp_path: Path) -> None:
+def test_the_examples_of_a_source_and_a_filter_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     source_file = tmp_path / "page_examples.py"
-    source_file.write_text(IMPORTS + "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)))
+    source_file.write_text("\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)))
     specification = importlib.util.spec_from_file_location("page_examples", source_file)
     assert specification is not None
     assert specification.loader is not None
     examples = importlib.util.module_from_spec(specification)
     sys.modules["page_examples"] = examples
     specification.loader.exec_module(examples)
+    assert capsys.readouterr().out == "['shouting']\n"
     (tmp_path / "a.diary").write_bytes(b"Monday was fine.\n---\nTUESDAY WAS NOT.")
     days = [
         item for item in examples.DiarySource(path=str(tmp_path)).documents() if isinstance(item, Document)
