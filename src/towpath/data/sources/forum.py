@@ -2,8 +2,8 @@
 
 Threads follow In-Reply-To and References (RFC 5322) within a file, oldest message first. Quoted lines,
 signatures and attachments are left out; names and addresses of the headers are not part of the text.
-``byte_offset`` is that of the thread's first message. Memory holds the threads of one file, so keep
-archives in a file a month, as Mailman writes them.
+``byte_offset`` is that of the thread's first message. Messages wait in a temporary SQLite file about as
+large as their text, and memory holds one thread.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import email
 import email.policy
 import email.utils
 import re
+import sqlite3
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC
 from email.message import EmailMessage
@@ -23,10 +26,11 @@ from pydantic import Field
 
 from towpath.data.document import Document, Domain, Rejected
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.limits import TookTooLong, time_limit
+from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, SHOWN_BYTES, TookTooLong, time_limit
 from towpath.data.sources.streams import DamagedFile, lines_of, opened
 from towpath.data.wellformed import read_utf8
 
+_ROW_CHARS = 64  # for what Python adds to each message
 _START = re.compile(rb"From \S{1,200}(?: at \S{1,100})? .{0,40}\d{4}\s*$")
 _ID = re.compile(r"<([^<>\s]{1,300})>")
 _REPLY = re.compile(r"(?i)^(?:(?:re|aw|fwd?|sv)(?:\[\d{1,3}\])?:\s{0,4})+")
@@ -52,20 +56,23 @@ class MailingListSource(FileSource):
     """Longer messages are rejected as "record_too_long"; most of them are attachments."""
 
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
-        """What can't be read, then the threads of one file in the order of their first messages."""
-        threads: dict[str, list[Mail]] = {}
-        roots: dict[str, str] = {}
-        for offset, raw in self._messages(path):
-            mail, reason = (None, raw) if isinstance(raw, str) else self._parsed(offset, raw)
-            if mail is None:
-                text = "" if isinstance(raw, str) else read_utf8(raw[: self.max_message_bytes])
-                yield Rejected(self.document(text, path=place, byte_offset=offset), reason)
-                continue
-            root = next((roots[name] for name in mail.parents if name in roots), mail.id)
-            roots[mail.id] = root
-            threads.setdefault(root, []).append(mail)
-        for mails in threads.values():
-            yield self._thread(mails, place)
+        """What can't be read, then the threads of one file in the order of their first messages; of a
+        thread of more than 16 MiB the first message alone, as "record_too_long"."""
+        with tempfile.TemporaryDirectory() as folder, closing(_Mails(Path(folder))) as mails:
+            for offset, raw in self._messages(path):
+                mail, reason = (None, raw) if isinstance(raw, str) else self._parsed(offset, raw)
+                if mail is None:
+                    text = "" if isinstance(raw, str) else read_utf8(raw[:SHOWN_BYTES])
+                    yield Rejected(self.document(text, path=place, byte_offset=offset), reason)
+                else:
+                    mails.add(mail)
+            for thread, is_whole in mails.threads():
+                found = self._thread(thread, place)
+                if is_whole:
+                    yield found
+                else:
+                    document = found.document if isinstance(found, Rejected) else found
+                    yield Rejected(document, "record_too_long")
 
     def _thread(self, mails: list[Mail], place: str) -> Document | Rejected:
         mails.sort(key=lambda mail: (mail.date or "", mail.offset))
@@ -81,7 +88,7 @@ class MailingListSource(FileSource):
         start, message, after_blank, end = 0, bytearray(), True, 0
         try:
             with opened(path) as stream:
-                for line in lines_of(stream):
+                for line in lines_of(stream, self.max_message_bytes):
                     if after_blank and _START.match(line.raw) and message.strip():
                         yield start, bytes(message)
                         message = bytearray()
@@ -89,6 +96,8 @@ class MailingListSource(FileSource):
                         start = line.byte_offset
                     if len(message) <= self.max_message_bytes:
                         message += line.raw
+                    if line.problem:  # the line alone is longer than a message may be
+                        message += bytes(self.max_message_bytes)
                     after_blank, end = line.raw.isspace(), line.byte_offset + len(line.raw)
         except DamagedFile as error:
             if not end:
@@ -137,6 +146,66 @@ class MailingListSource(FileSource):
             lines = lines[: lines.index("-- ")]
         kept = [line.rstrip() for line in lines if self.keep_quotes or not _QUOTED.match(line)]
         return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+
+
+class _Mails:
+    """The messages of one archive, in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.base = sqlite3.connect(folder / "mails.sqlite", isolation_level=None)
+        self.base.execute("PRAGMA journal_mode = OFF")
+        self.base.execute("PRAGMA synchronous = OFF")
+        self.base.execute("CREATE TABLE mail (root TEXT, id TEXT, start INT, subject, date, text)")
+        self.base.execute("CREATE TABLE thread_of (id TEXT PRIMARY KEY, root TEXT)")
+        self.base.execute("BEGIN")
+
+    def add(self, mail: Mail) -> None:
+        """Take ``mail`` into the thread of the nearest message that it answers, or start one."""
+        own = _valid(mail.id)
+        root = next(filter(None, map(self._root_of, mail.parents)), own)
+        self.base.execute("INSERT OR REPLACE INTO thread_of VALUES (?, ?)", [own, root])
+        values = [root, own, mail.offset, _stored(mail.subject), mail.date, _stored(mail.text)]
+        self.base.execute("INSERT INTO mail VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def threads(self) -> Iterator[tuple[list[Mail], bool]]:
+        """The messages of each thread in the order of their first ones, and whether they are all there."""
+        self.base.execute("COMMIT")
+        self.base.execute("CREATE INDEX by_root ON mail (root)")
+        order = self.base.execute(
+            "SELECT root, SUM(LENGTH(text) + ?) <= ? FROM mail GROUP BY root ORDER BY MIN(rowid)",
+            [_ROW_CHARS, MAX_DOCUMENT_BYTES],
+        )
+        for root, is_whole in order:
+            rows = self.base.execute(
+                "SELECT start, id, subject, date, text FROM mail WHERE root = ? ORDER BY rowid LIMIT ?",
+                [root, -1 if is_whole else 1],
+            )
+            mails = [
+                Mail(start, own, (), _read(subject), date, _read(text))
+                for start, own, subject, date, text in rows
+            ]
+            yield mails, bool(is_whole)
+
+    def close(self) -> None:
+        self.base.close()
+
+    def _root_of(self, parent: str) -> str | None:
+        found = self.base.execute("SELECT root FROM thread_of WHERE id = ?", [_valid(parent)]).fetchone()
+        return found and found[0]
+
+
+def _valid(text: str) -> str:
+    """``text`` as SQLite takes it: lone surrogates become question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _stored(text: str) -> bytes:
+    """``text`` as bytes, lone surrogates too, which SQLite's strings can't hold."""
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _read(stored: bytes) -> str:
+    return stored.decode("utf-8", "surrogatepass")
 
 
 @dataclass(frozen=True, slots=True)
