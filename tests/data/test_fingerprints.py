@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.texts import Texts
-from towpath.data.dedup.known import Known, known_spans
+from towpath.data.dedup.known import Known, in_both, known_spans
 from towpath.data.kernels.fingerprints import Winnowing, fingerprints, reference_fingerprints
 
 pieces = st.sampled_from(
@@ -105,3 +105,13 @@ def test_a_line_of_one_sign_is_one_entry_and_found() -> None:
     known = np.unique(fingerprints(Texts.of_bytes([b"-" * 200]), winnowing).values)
     assert len(known) == 1
     assert known_spans(found, Known(known), texts, 200).tolist()[0] == [49, 5_000]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.sets(st.integers(0, 2**64 - 1)), st.lists(st.sets(st.integers(0, 2**64 - 1)), max_size=3))
+def test_what_is_in_both_is_what_sets_have_in_common(ours: set[int], theirs: list[set[int]]) -> None:
+    arrays = [np.array(sorted(found), np.uint64) for found in (ours, *theirs, {min(ours, default=0)})]
+    found = in_both(arrays[0], iter(arrays[1:]))
+    common = ours & set().union(*theirs, arrays[-1].tolist())
+    assert arrays[0][found].tolist() == sorted(common)
+    assert Known(arrays[0]).has(arrays[1]).tolist() == [value in ours for value in arrays[1].tolist()]

@@ -47,6 +47,17 @@ class SubstringsConfig(Section):
     """Documents of which less is left are dropped."""
     block_bytes: int = Field(default=2 << 30, ge=1)
     """Text that is compared together; what two blocks have in common stays."""
+    fingerprints: bool | None = None
+    """Whether the index gets the fingerprints by which later data sets find the stretches that they share
+    with this one, about 60 / ``min_bytes`` bytes for each byte of text; None: when ``enabled``."""
+    of_earlier: bool = True
+    """Whether stretches that documents of ``data.against`` have are cut too. They are found by fingerprints:
+    every one of ``min_bytes``, but for less than a quarter of that at each end; from half of it on some."""
+
+    @property
+    def indexed(self) -> bool:
+        """Whether the index gets fingerprints."""
+        return self.enabled if self.fingerprints is None else self.fingerprints
 
 
 class DataConfig(Section):

@@ -7,7 +7,7 @@ for each byte of a block. Blocks are not compared with each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import numpy as np
 from towpath.core.artifacts import Artifact
 from towpath.core.texts import Texts
 from towpath.data.config import SubstringsConfig
+from towpath.data.dedup.decontamination import merged
 from towpath.data.dedup.substring import repeated_stretches, without_stretches
 from towpath.data.parts import read_table
 from towpath.data.reading import parts_of
@@ -47,20 +48,27 @@ class _Block:
 
 
 def find_cuts(
-    alive: np.ndarray, records: Sequence[Artifact], config: SubstringsConfig, work: Path
+    alive: np.ndarray,
+    records: Sequence[Artifact],
+    config: SubstringsConfig,
+    work: Path,
+    before: Mapping[int, Cut],
 ) -> Iterator[Cut]:
-    """The cuts of every record that is ``alive``, bool, (N,), and of ``config.domains``."""
+    """The cuts of every record that is ``alive``, bool, (N,), and of ``config.domains``.
+
+    Where there is something new to cut, what is cut from the row ``before`` is part of it.
+    """
     block, start = _Block(work / "texts"), 0
     for artifact in records:
         for part in parts_of(artifact):
             table = read_table(artifact.path / part.name, ["text", "domain"])
             chosen = np.isin(table["domain"].to_numpy(), config.domains) & alive[start : start + part.rows]
             if block.size_bytes and block.size_bytes + part.size_bytes > config.block_bytes:
-                yield from _search(block, config)
+                yield from _search(block, config, before)
                 block = _Block(block.path)
             _add(block, table["text"], chosen, start)
             start += part.rows
-    yield from _search(block, config)
+    yield from _search(block, config, before)
     block.path.unlink(missing_ok=True)
 
 
@@ -76,7 +84,7 @@ def _add(block: _Block, texts: pa.ChunkedArray, chosen: np.ndarray, start: int) 
     block.size_bytes += len(content)
 
 
-def _search(block: _Block, config: SubstringsConfig) -> Iterator[Cut]:
+def _search(block: _Block, config: SubstringsConfig, before: Mapping[int, Cut]) -> Iterator[Cut]:
     import pyarrow as pa
 
     if not block.size_bytes:
@@ -86,8 +94,11 @@ def _search(block: _Block, config: SubstringsConfig) -> Iterator[Cut]:
     texts = pa.LargeStringArray.from_buffers(len(rows), pa.py_buffer(offsets), pa.py_buffer(data))
     for place, spans in enumerate(repeated_stretches(texts, config.min_bytes, config.cut)):
         if spans:
+            row = int(rows[place])
+            if row in before:
+                spans = merged(np.array([*spans, *before[row].spans]))
             pieces = [data[offsets[place] + low : offsets[place] + high].tobytes() for low, high in spans]
-            yield Cut(int(rows[place]), spans, sum(len(piece.decode()) for piece in pieces))
+            yield Cut(row, spans, sum(len(piece.decode()) for piece in pieces))
 
 
 def cut(texts: pa.ChunkedArray, cuts: pa.ChunkedArray) -> pa.Array:

@@ -22,11 +22,11 @@ from towpath.core.artifacts import Artifact
 from towpath.core.errors import DataError
 from towpath.data import engine
 from towpath.data.config import DataConfig
-from towpath.data.cutting import Spans
+from towpath.data.cutting import Cut, Spans
 from towpath.data.decontaminating import drop_contaminated
 from towpath.data.groups import Group, groups_of
 from towpath.data.parts import read_table
-from towpath.data.repeats import Index, cut_repeats, drop_exact, drop_near
+from towpath.data.repeats import Index, cut_earlier, cut_repeats, drop_exact, drop_near
 from towpath.data.rules import CHARACTERS, CONTENT_HASH, OF_RECORDS, SIGNATURE, first_rule, steps_of
 from towpath.data.verdicts import (
     DROPPED,
@@ -80,7 +80,11 @@ def decide(
         contamination = drop_contaminated(found, sources, config, work)
         _check_shares(found, config.max_drop_share)
     if config.substrings.enabled:
-        cut_repeats(found, sources, config.substrings, work)
+        before: dict[int, Cut] = {}
+        if earlier and config.substrings.of_earlier:
+            before = cut_earlier(found, sources, config, earlier, work)
+            _check_shares(found, config.max_drop_share)
+        cut_repeats(found, sources, config.substrings, work, before)
         _check_shares(found, config.max_drop_share)
     if not len(found.alive()):
         raise DataError(_all_dropped(found))

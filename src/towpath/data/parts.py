@@ -58,6 +58,12 @@ def part_paths(folder: Path) -> list[Path]:
     return sorted(folder.glob("part-*.parquet"))
 
 
+def keep_bytes(draft: Draft, path: Path, make: Callable[[], bytes]) -> None:
+    """Write what ``make`` gives to ``path``, unless an earlier attempt did and it is still as written."""
+    if not is_kept(draft, path):
+        draft.mark_done(_mark(draft, path), _write(path, make()))
+
+
 def keep_part(draft: Draft, path: Path, make: Callable[[], pa.Table]) -> None:
     """Write what ``make`` returns to ``path``, unless an earlier attempt did and it is still as written."""
     if not is_kept(draft, path):
@@ -90,7 +96,10 @@ def write_table(path: Path, table: pa.Table) -> str:
         use_dictionary=repeating,  # pyright: ignore[reportArgumentType]
         write_statistics=False,
     )
-    content = buffer.getvalue().to_pybytes()
+    return _write(path, buffer.getvalue().to_pybytes())
+
+
+def _write(path: Path, content: bytes) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, content)
     return hashlib.sha256(content).hexdigest()

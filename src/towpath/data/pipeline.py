@@ -28,7 +28,7 @@ from towpath.core.errors import ConfigError, DataError
 from towpath.core.files import canonical_json, readable_json, sha256_of, write_durably
 from towpath.data import annotating, engine, reading
 from towpath.data.annotating import Plan, make_features
-from towpath.data.config import DataConfig
+from towpath.data.config import DataConfig, SubstringsConfig
 from towpath.data.decide import decide
 from towpath.data.digests import FileDigests
 from towpath.data.evaluation_sets import EvaluationSet
@@ -118,7 +118,7 @@ def _is_same(dataset: Artifact, meaning: Mapping[str, Any], parents: Sequence[st
 
 
 def _comparable(earlier: Artifact, config: DataConfig) -> Artifact:
-    """``earlier``, if its index was made in the way that near duplicates are found now."""
+    """``earlier``, if its index was made in the way that repeats are found now."""
     theirs, ours = earlier.config["near_duplicates"], identity(config.near_duplicates)
     asked = ("enabled", "shingle_words", "bands", "hashes_per_band")
     differ = [name for name in asked if theirs[name] != ours[name]]
@@ -127,7 +127,26 @@ def _comparable(earlier: Artifact, config: DataConfig) -> Artifact:
             f"data.against: the index of {earlier.path} was made with near_duplicates.{differ[0]} = "
             f"{theirs[differ[0]]}; here it is {ours[differ[0]]}. Use the same, or switch near duplicates off."
         )
+    if config.substrings.enabled and config.substrings.of_earlier:
+        _check_fingerprints(earlier, config.substrings)
     return earlier
+
+
+def _check_fingerprints(earlier: Artifact, ours: SubstringsConfig) -> None:
+    given = earlier.config["substrings"]
+    theirs = SubstringsConfig.model_validate(given)
+    if "fingerprints" not in given or not theirs.indexed:
+        problem = "has no fingerprints of its text"
+        remedy = "Make it again with data.substrings.fingerprints = true"
+    elif theirs.min_bytes != ours.min_bytes:
+        problem = f"was made with substrings.min_bytes = {theirs.min_bytes}; here it is {ours.min_bytes}"
+        remedy = "Use the same"
+    else:
+        return
+    raise ConfigError(
+        f"data.against: the index of {earlier.path} {problem}. {remedy}, or set "
+        "data.substrings.of_earlier = false to look for repeated stretches in the new text alone."
+    )
 
 
 def _fingerprints(store: Store, inputs: Sequence[Source | EvaluationSet]) -> list[str]:
@@ -159,7 +178,7 @@ def _write(draft: Draft, config: DataConfig, given: Inputs) -> None:
         check_rules(config.filters, config.keep_by)
         sources = _annotated(config, given)
         decisions = _decided(draft, sources, config, given)
-        sort_out(draft, sources, decisions, config.part_bytes, work)
+        sort_out(draft, sources, decisions, config, work)
         draft.mark_done(_ALL_DONE)
     if work.exists():
         shutil.rmtree(work)

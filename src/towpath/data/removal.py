@@ -16,6 +16,7 @@ from pathlib import Path
 from towpath.core.artifacts import Artifact, Store
 from towpath.core.errors import DataError
 from towpath.core.files import write_durably
+from towpath.data.earlier_text import SUFFIX
 from towpath.data.parts import read_table
 from towpath.data.verdicts import SPLITS
 
@@ -123,10 +124,11 @@ def made_from(store: Store, datasets: Iterable[Artifact]) -> list[Artifact]:
 
 
 def files_with(artifact: Artifact, identifiers: Collection[str]) -> list[Path]:
-    """The Parquet files of ``artifact`` with a row for one of these documents: parts, or shards' tables."""
+    """The files of ``artifact`` that hold one of these documents: parts, tables of shards, fingerprints."""
     import pyarrow.parquet as pq
 
     wanted = set(identifiers)
     paths = [artifact.path / name for name in sorted(artifact.files) if name.endswith(".parquet")]
     with_ids = [path for path in paths if "id" in pq.read_schema(path).names]
-    return [path for path in with_ids if wanted & set(read_table(path, ["id"])["id"].to_pylist())]
+    found = [path for path in with_ids if wanted & set(read_table(path, ["id"])["id"].to_pylist())]
+    return found + [path.with_suffix(SUFFIX) for path in found if path.with_suffix(SUFFIX).exists()]

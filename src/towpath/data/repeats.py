@@ -2,12 +2,13 @@
 
 Comes in: verdicts. Goes out: the same with more dropped, each naming the row that it repeats. Exact
 duplicates go by their hash, near ones by their signature, and of repeated stretches inside texts the
-later ones are cut. Earlier data sets are known by the index that each documents artifact carries.
+later ones are cut. Earlier data sets are known by the index that each documents artifact carries; for
+stretches it has fingerprints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,9 +17,11 @@ import numpy as np
 from towpath.core.artifacts import Artifact
 from towpath.data.annotating import signature_length
 from towpath.data.config import DataConfig, SubstringsConfig
-from towpath.data.cutting import find_cuts
+from towpath.data.cutting import Cut, find_cuts
 from towpath.data.dedup.exact import exact_duplicates
 from towpath.data.dedup.near import near_duplicates
+from towpath.data.earlier_text import find_earlier_text
+from towpath.data.groups import groups_of
 from towpath.data.hashing import HASH_BYTES
 from towpath.data.parts import read_table
 from towpath.data.reading import parts_of
@@ -139,26 +142,62 @@ def _bytes_of(column: pa.FixedSizeBinaryArray, chosen: np.ndarray, n_hashes: int
     return content[start : start + len(column) * n_hashes].reshape(-1, n_hashes)[chosen].tobytes()
 
 
+def cut_earlier(
+    found: Verdicts,
+    sources: Sequence[Annotated],
+    config: DataConfig,
+    earlier: Sequence[Artifact],
+    work: Path,
+) -> dict[int, Cut]:
+    """Cut what documents of ``earlier`` have too, drop what has too little left; returns the cuts."""
+    groups = list(groups_of(sources, config.part_bytes))
+    cuts = find_earlier_text(found.codes < 0, groups, earlier, config.substrings, work)
+    cause = Cause("repeated text of earlier", REPEATED_TEXT + OF_EARLIER)
+    return _cut(found, cuts, {}, config.substrings, cause)
+
+
 def cut_repeats(
-    found: Verdicts, sources: Sequence[Annotated], substrings: SubstringsConfig, work: Path
+    found: Verdicts,
+    sources: Sequence[Annotated],
+    substrings: SubstringsConfig,
+    work: Path,
+    before: Mapping[int, Cut],
 ) -> None:
     """Cut what stands in an earlier text, and drop what has too little left.
 
-    What has been cut before stays as it is: the stretches of the two may overlap.
+    ``before`` are the cuts of ``cut_earlier``, to which these are added.
     """
-
     work.mkdir(parents=True, exist_ok=True)
-    characters = found.characters()
-    too_short = []
     records = [source.records for source in sources]
-    for cut in find_cuts(found.codes < 0, records, substrings, work):
-        if cut.row in found.cuts:
+    cuts = find_cuts(found.codes < 0, records, substrings, work, before)
+    _cut(found, cuts, before, substrings, Cause("repeated text", REPEATED_TEXT))
+
+
+def _cut(
+    found: Verdicts,
+    cuts: Iterable[Cut],
+    before: Mapping[int, Cut],
+    substrings: SubstringsConfig,
+    cause: Cause,
+) -> dict[int, Cut]:
+    """Make ``cuts``, in the place of those ``before``; returns those that were made.
+
+    What has been cut for another reason stays as it is: the stretches of the two may overlap.
+    """
+    characters, too_short, made = found.characters(), [], {}
+    for cut in cuts:
+        row = cut.row
+        if row in found.cuts and row not in before:
             continue
-        characters[cut.row] -= cut.n_chars
-        found.cuts[cut.row] = cut.spans
-        if characters[cut.row] < substrings.min_rest_chars:
-            too_short.append(cut.row)
-            characters[cut.row] += cut.n_chars
-            del found.cuts[cut.row]
+        whole = characters[row] + (before[row].n_chars if row in before else 0)
+        if whole - cut.n_chars < substrings.min_rest_chars:
+            too_short.append(row)
+            characters[row] = whole
+            found.cuts.pop(row, None)
+        else:
+            characters[row] = whole - cut.n_chars
+            found.cuts[row] = cut.spans
+            made[row] = cut
     found.set_characters(characters)
-    found.drop(np.array(too_short, np.int64), Cause("repeated text", REPEATED_TEXT))
+    found.drop(np.array(too_short, np.int64), cause)
+    return made

@@ -2,6 +2,7 @@
 
 train, validation, dropped   <split>/<source>/part-….parquet   the documents; dropped ones with their reason
 index                        index/<source>/part-….parquet     id, hash, signature and language of kept ones
+                             index/<source>/part-….fingerprints of their texts as they are kept, if asked for
 quarantine                   quarantine.jsonl                  a line for each record that could not be read
 
 The index is what later data sets are compared with, so that this one's text is not read again.
@@ -19,10 +20,13 @@ from typing import TYPE_CHECKING
 from towpath.core.artifacts import Draft
 from towpath.core.files import disk_full_explained, fsync_path, write_durably
 from towpath.core.progress import progress
+from towpath.core.texts import Texts
 from towpath.data import engine
+from towpath.data.config import DataConfig, SubstringsConfig
 from towpath.data.cutting import cut
+from towpath.data.earlier_text import SUFFIX, content_of
 from towpath.data.groups import Group, groups_of
-from towpath.data.parts import document_schema, keep_part, read_table
+from towpath.data.parts import document_schema, keep_bytes, keep_part, read_table
 from towpath.data.reading import Part
 from towpath.data.rules import CONTENT_HASH, SIGNATURE
 from towpath.data.verdicts import DROPPED, REMOVED, SPLITS, Annotated
@@ -44,17 +48,18 @@ class Task:
     group: Group
     decided: pa.Table
     draft: Draft
+    substrings: SubstringsConfig
     work: Path
 
 
 def sort_out(
-    draft: Draft, sources: Sequence[Annotated], decisions: pa.Table, part_bytes: int, work: Path
+    draft: Draft, sources: Sequence[Annotated], decisions: pa.Table, config: DataConfig, work: Path
 ) -> None:
     """Fill ``draft`` with the documents of ``sources`` as ``decisions`` says, a row each in their order."""
     tasks = []
-    for group in groups_of(sources, part_bytes):
+    for group in groups_of(sources, config.part_bytes):
         decided = decisions.slice(group.start, group.n_rows).combine_chunks()
-        tasks.append(Task(group, decided, draft, work))
+        tasks.append(Task(group, decided, draft, config.substrings, work))
     with progress("writing documents", total=decisions.num_rows, unit="documents") as bar:
         for task, _ in zip(tasks, engine.each(_sort_parts, tasks), strict=True):
             bar.advance(task.decided.num_rows)
@@ -79,6 +84,9 @@ def _sort_part(task: Task, part: Part, decided: pa.Table) -> None:
     if set(present) != {DROPPED}:
         path = draft.path / INDEX_FOLDER / source.name / part.name
         keep_part(draft, path, partial(_indexed, source.features.path / part.name, records["id"], decided))
+        if task.substrings.indexed:
+            make = partial(_fingerprinted, records["text"], decided, task.substrings.min_bytes)
+            keep_bytes(draft, path.with_suffix(SUFFIX), make)
     _write_quarantine(_quarantine_path(task, part), records, source.name)
 
 
@@ -88,10 +96,21 @@ def _chosen(records: pa.Table, decided: pa.Table, split: str) -> pa.Table:
     if split == DROPPED:
         for name in ("reason", "duplicate_of"):
             table = table.append_column(name, decided[name])
-    elif decided["cuts"].null_count < decided.num_rows:
-        table = table.set_column(1, "text", cut(table["text"], decided["cuts"]))
+    else:
+        table = table.set_column(1, "text", _after_cuts(table["text"], decided))
     chosen = decided["split"].to_numpy() == split
     return _where(table, chosen & (decided["reason"].to_numpy() != REMOVED))
+
+
+def _after_cuts(texts: pa.ChunkedArray, decided: pa.Table) -> pa.ChunkedArray | pa.Array:
+    return cut(texts, decided["cuts"]) if decided["cuts"].null_count < decided.num_rows else texts
+
+
+def _fingerprinted(texts: pa.ChunkedArray, decided: pa.Table, min_bytes: int) -> bytes:
+    import pyarrow as pa
+
+    kept = pa.array(decided["split"].to_numpy() != DROPPED)
+    return content_of(Texts.of(_after_cuts(texts, decided).filter(kept)), min_bytes)
 
 
 def _indexed(features: Path, ids: pa.ChunkedArray, decided: pa.Table) -> pa.Table:

@@ -44,17 +44,13 @@ class Known:
 
 
 def in_both(ours: np.ndarray, theirs: Iterator[np.ndarray]) -> np.ndarray:
-    """Which of ``ours``, sorted and unique uint64, (N,), stand in one of ``theirs``, sorted too; bool, (N,).
-
-    ``theirs`` may be mapped files of any size: 8 MiB of one are in memory at a time.
-    """
+    """Which of ``ours``, sorted unique uint64, (N,), stand in one of ``theirs``, sorted too; bool, (N,)."""
     found = np.zeros(len(ours), bool)
     for values in theirs:
-        for start in range(0, len(values), _AT_A_TIME):
-            few = np.asarray(values[start : start + _AT_A_TIME])
-            at = np.searchsorted(ours, few)
-            inside = at < len(ours)
-            found[at[inside][ours[at[inside]] == few[inside]]] = True
+        places = np.searchsorted(ours, values)
+        inside = places < len(ours)
+        places, values = places[inside], values[inside]
+        found[places[ours[places] == values]] = True
     return found
 
 

@@ -35,7 +35,11 @@ def repeated_stretches(
         order: int64, (N,), rows from the most to the least preferred; as they stand if None.
     """
     column = Texts.of(texts)
-    spans = repeated_spans(column, min_bytes, order)
+    return whole_stretches(column, repeated_spans(column, min_bytes, order), cut)
+
+
+def whole_stretches(column: Texts, spans: np.ndarray, cut: Cut) -> list[list[tuple[int, int]]]:
+    """For each text the whole units in ``spans``, (S, 2), which are sorted bytes of ``column.data``."""
     found: list[list[tuple[int, int]]] = [[] for _ in range(len(column))]
     rows = np.searchsorted(column.offsets, spans[:, 0], "right") - 1
     for row, (start, stop) in zip(rows.tolist(), spans.tolist(), strict=True):

@@ -1,4 +1,4 @@
-"""Fingerprints of N texts: 64 bits for about every half window of k-grams, by which stretches are found again.
+"""Fingerprints of N texts: 64 bits for about every half window of grams; stretches are found again by them.
 
 Winnowing (Schleimer, Wilkerson and Aiken 2003): of every ``window`` neighbouring grams the smallest is
 chosen, by a rolling hash, the last of equal ones. So which grams of a stretch are chosen depends on the
