@@ -17,6 +17,7 @@ from towpath.data.kernels import classifier, minhash, ngram_overlap, winnow
 from towpath.data.kernels.fingerprints import Winnowing, fingerprints
 from towpath.data.kernels.html_trim import html_trim
 from towpath.data.kernels.language_id import LabelPredictor
+from towpath.data.kernels.main_text import main_text
 from towpath.data.kernels.mojibake_gate import mojibake_gate
 from towpath.data.kernels.pii_gate import pii_gate
 from towpath.data.kernels.single_spaces import single_spaces
@@ -35,6 +36,9 @@ Smith, J. (1999). "Locks", p. 12.</ref> Mail j.smith@example.org or +44 20 7946 
 | 1 || [[File:a.jpg|thumb|x [[y]]]]
 |}
 <div class="a b" id=comments hidden><script>x < 1</script><img src='y'/><pre> a  b </pre></div><nav>a</nav
+<ul><li class="share-icons x__y">a &nbsp; <a rel=author>b</a><ol><li>1<p style="display: none">c<table><tr>
+<td>d<meta name=robots content=noai><meta charset=utf-8><title>e</title><textarea>f</textarea>
+<h2>g<br></p></ol>
 * one
 * two… lorem ipsum {curly} ## ... javascript <!-- hidden --> <nowiki>[[x]]</nowiki> [http://a.b c]
 """
@@ -51,6 +55,8 @@ def main() -> None:
         compiled_text(piece.decode(errors="replace"), b"file:\ncategory:\n", lambda text: text)
         for switches in product((False, True), repeat=3):
             html_trim(piece, *switches)
+        for switches in range(32):
+            main_text(piece, switches)
     on_signatures()
 
 
