@@ -12,38 +12,32 @@ of CPU time, the median of rounds.
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import pydoc
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+
+from paired import SHARED, Side, arguments, paired, print_row
 
 ROW = "warc to text"
+UNIT = "pages/CPU-s"
 ROUNDS = 5
-SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "raw"
+DUMPS = SHARED / "raw"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument(
-        "--size-mb", type=float, default=4.0, help="HTML, at least; pages are read again for it"
-    )
-    size_mb = parser.parse_args().size_mb
+    size_mb = arguments(__doc__, size_mb=4.0).parse_args().size_mb
     with tempfile.TemporaryDirectory() as folder:
         pages = corpus(size_mb)
         print(f"{len(pages)} pages, {sum(map(len, pages)) / 1e6:.1f} MB of HTML")
         archive = packed(pages, Path(folder) / "pages.warc.gz")
-        print(json.dumps(measure(archive, len(pages))))
+        measure(archive, len(pages))
 
 
 def corpus(size_mb: float) -> list[bytes]:
-    """Pages as they were served; all of them once, then again until there is enough."""
+    """Pages as they were served, ``size_mb`` at least: all of them once, then again until there is enough."""
     once = list(_pages())
     pages = list(once)
     while sum(map(len, pages)) < size_mb * 1e6:
@@ -52,13 +46,13 @@ def corpus(size_mb: float) -> list[bytes]:
 
 
 def _pages() -> Iterator[bytes]:
-    if not SHARED.is_dir():
+    if not DUMPS.is_dir():
         for name in ("argparse", "asyncio", "collections", "email", "json", "logging", "pathlib", "typing"):
             yield pydoc.html.page(name, pydoc.html.document(pydoc.locate(name), name)).encode()
         return
-    for path in sorted((SHARED / "web_html").glob("*.html.gz")):
+    for path in sorted((DUMPS / "web_html").glob("*.html.gz")):
         yield gzip.decompress(path.read_bytes())
-    for _, content in responses(SHARED / "commoncrawl" / "CC-MAIN-2020-34.sample.warc.gz"):
+    for _, content in responses(DUMPS / "commoncrawl" / "CC-MAIN-2020-34.sample.warc.gz"):
         yield content
 
 
@@ -85,26 +79,17 @@ def responses(path: Path) -> Iterator[tuple[str, bytes]]:
         yield record.headers.get("WARC-Target-URI"), record.reader.read()
 
 
-def measure(archive: Path, n_pages: int) -> dict[str, Any]:
-    runs: dict[str, Callable[[Path], int]] = {"towpath": ours, f"trafilatura {version('trafilatura')}": peer}
-    for run in runs.values():  # what is loaded at the first page is not measured
-        run(archive)
-    rates: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(ROUNDS):
-        for name, run in runs.items():
-            start = time.process_time()
-            n_chars = run(archive)
-            seconds = time.process_time() - start
-            rates[name].append(n_pages / seconds)
-            print(f"{name}: {n_pages} pages, {n_chars:,} characters of text, {n_pages / seconds:.1f} pages/s")
-    mine, theirs = (statistics.median(found) for found in rates.values())
-    return {
-        "row": ROW,
-        "ours": round(mine, 1),
-        "peer": round(theirs, 1),
-        "ratio": round(mine / theirs, 1),
-        "unit": "pages/CPU-s",
-    }
+def measure(archive: Path, n_pages: int) -> None:
+    sides = [
+        side("towpath", ours, archive, n_pages),
+        side(f"trafilatura {version('trafilatura')}", peer, archive, n_pages),
+    ]
+    print_row(ROW, paired(sides, ROUNDS, UNIT), UNIT)
+
+
+def side(name: str, run: Callable[[Path], int], archive: Path, n_pages: int) -> Side:
+    run(archive)  # what is loaded at the first page is not measured
+    return Side(name, n_pages, lambda: f"{run(archive):,} characters of text")
 
 
 def ours(path: Path) -> int:
