@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -42,7 +43,8 @@ Initialise = Callable[[Any, torch.Generator], None]
 class LanguageModel(nn.Module):
     """Called with ``input_ids`` and ``labels`` it gives a loss; see each family for what else it takes."""
 
-    head: nn.Module | None
+    head: Any
+    """What makes logits of states; None where the token embedding does."""
 
     def __init__(self, config: TransformerConfig, initialise_: Initialise) -> None:
         super().__init__()
@@ -59,12 +61,16 @@ class LanguageModel(nn.Module):
     @property
     def head_weight(self) -> Float[Tensor, "V C"]:
         """The output matrix: the token embedding where they are tied."""
-        return self.tokens.weight if self.head is None else self.head.weight  # pyright: ignore[reportReturnType]
+        return self.tokens.weight if self.head is None else self.head.weight
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
         return self.tokens.weight.device
+
+    def logits(self, hidden: Float[Tensor, "*B C"]) -> Float[Tensor, "*B V"]:
+        """Scores of every token of the vocabulary, from the states before the head."""
+        return F.linear(hidden, self.head_weight)
 
     def num_parameters(self) -> int:
         """Number of weights; a tied head is counted once."""

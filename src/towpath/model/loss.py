@@ -42,10 +42,11 @@ def chunked_cross_entropy(
     weight: Float[Tensor, "V C"],
     labels: Int[Tensor, " N"],
     *,
+    bias: Float[Tensor, " V"] | None = None,
     loss_tokens: float | Tensor | None = None,
     chunk_tokens: int | None = None,
 ) -> Float[Tensor, ""]:
-    """Cross entropy of ``hidden @ weight.T`` against ``labels``, in nats.
+    """Cross entropy of ``hidden @ weight.T + bias`` against ``labels``, in nats.
 
     Summed over the labels that are not -100 and divided by ``loss_tokens``; None divides by how many
     those are (and gives 0 when there are none). The result is fp32, or fp64 for fp64 input.
@@ -66,7 +67,7 @@ def chunked_cross_entropy(
         hidden, weight = hidden.to(half), weight.to(half)
     rows = chunk_tokens or _chunk_tokens(weight.shape[0], hidden.device.type)
     make_gradients = torch.is_grad_enabled()
-    return _ChunkedCrossEntropy.apply(hidden, weight, labels, (loss_tokens, rows, make_gradients))  # pyright: ignore[reportReturnType]
+    return _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, (loss_tokens, rows, make_gradients))  # pyright: ignore[reportReturnType]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -77,42 +78,49 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         ctx: Any,
         hidden: Tensor,
         weight: Tensor,
+        bias: Tensor | None,
         labels: Tensor,
         settings: tuple[float | Tensor, int, bool],
     ) -> Tensor:
         loss_tokens, rows, make_gradients = settings
         exact = torch.promote_types(hidden.dtype, torch.float32)
         scale = torch.as_tensor(1.0, dtype=exact, device=hidden.device) / loss_tokens
-        wants_hidden, wants_weight = (make_gradients and wanted for wanted in ctx.needs_input_grad[:2])
+        wants_hidden, wants_weight, wants_bias = (
+            make_gradients and wanted for wanted in ctx.needs_input_grad[:3]
+        )
         grad_hidden = torch.empty_like(hidden, dtype=exact) if wants_hidden else None
         grad_weight = torch.zeros_like(weight, dtype=exact) if wants_weight else None
+        grad_bias = torch.zeros_like(bias, dtype=exact) if bias is not None and wants_bias else None
         total = torch.zeros((), dtype=exact, device=hidden.device)
         for start in range(0, len(hidden), rows):
             chunk, answers = hidden[start : start + rows], labels[start : start + rows]
-            loss, error = _loss_and_error(chunk @ weight.T, answers)
+            logits = chunk @ weight.T
+            loss, error = _loss_and_error(logits if bias is None else logits.add_(bias), answers)
             total += loss
             if grad_hidden is not None:
                 grad_hidden[start : start + rows] = (error @ weight).to(exact) * scale
             if grad_weight is not None:
                 _add_product_(grad_weight, error, chunk, scale)
-        ctx.save_for_backward(grad_hidden, grad_weight)
-        ctx.dtypes = hidden.dtype, weight.dtype
+            if grad_bias is not None:
+                grad_bias += error.sum(0, dtype=exact) * scale
+        ctx.save_for_backward(grad_hidden, grad_weight, grad_bias)
+        ctx.dtypes = hidden.dtype, weight.dtype, None if bias is None else bias.dtype
         return total * scale
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, *grads: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, None, None]:
+    ) -> tuple[Tensor | None, Tensor | None, Tensor | None, None, None]:
         made, (grad_loss,) = ctx.saved_tensors, grads
         if grad_loss.device.type == "cpu" and grad_loss.item() == 1.0:
             scaled = made
         else:
             scaled = [None if grad is None else grad * grad_loss for grad in made]
-        hidden, weight = (
+        hidden, weight, bias = (
             None if grad is None else grad.to(dtype) for grad, dtype in zip(scaled, ctx.dtypes, strict=True)
         )
-        return hidden, weight, None, None
+        return hidden, weight, bias, None, None
 
 
 def _loss_and_error(

@@ -1,33 +1,41 @@
-"""To and from transformers: ``gpt2`` is its GPT2LMHeadModel, ``modern`` its Qwen3ForCausalLM.
+"""To and from transformers: each layout of ours and its counterpart, see the modules of this package.
 
 Logits agree to 1e-5 in fp32, both ways. What ``to_transformers`` gives is saved by its own
 ``save_pretrained`` and then opens in everything that reads that format. A setting of transformers
 that our layouts don't have is refused, never dropped. To add a family: a module with its ``Twin``,
-and a line in ``_TWINS``.
+and a line in ``_TWINS`` and ``_ALL``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from towpath.core.errors import ModelError, need
-from towpath.model.config import DecoderConfig
+from towpath.model.config import TransformerConfig
+from towpath.model.convert.bert import BERTS
 from towpath.model.convert.gpt2 import GPT2
 from towpath.model.convert.qwen3 import QWEN3
 from towpath.model.convert.twin import Twin, our_tensors, their_tensors
-from towpath.model.decoder import Decoder, build
+from towpath.model.language_model import LanguageModel, build
 from towpath.model.weights import check_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-_TWINS: dict[str, Twin] = {"gpt2": GPT2, "modern": QWEN3}
+_TWINS: dict[str, Callable[[Any], Twin]] = {
+    "gpt2": lambda config: GPT2,
+    "modern": lambda config: QWEN3,
+    "bert": lambda config: BERTS[config.head],
+}
+"""Our type -> its counterpart, which may depend on the configuration."""
+_ALL = (GPT2, QWEN3, *BERTS.values())
 
 
 def to_transformers(
-    model: Decoder, *, end_of_text: int | None = None, pad: int | None = None
+    model: LanguageModel, *, end_of_text: int | None = None, pad: int | None = None
 ) -> PreTrainedModel:
     """A copy of ``model`` as transformers has it, in evaluation mode.
 
@@ -47,14 +55,14 @@ def to_transformers(
     return converted.to(model.device).eval()
 
 
-def from_transformers(hf_model: PreTrainedModel) -> Decoder:
-    """A copy of ``hf_model``, a GPT2LMHeadModel or Qwen3ForCausalLM, in evaluation mode.
+def from_transformers(hf_model: PreTrainedModel) -> LanguageModel:
+    """A copy of ``hf_model``, of one of the classes that have a counterpart here, in evaluation mode.
 
     Raises:
         ModelError: another class, or a setting that our layouts don't have.
     """
     name = type(hf_model).__name__
-    twins = {twin.model_class: twin for twin in _TWINS.values()}
+    twins = {twin.model_class: twin for twin in _ALL}
     if name not in twins:
         raise ModelError(f"{name} cannot be converted. Convertible: {', '.join(sorted(twins))}.")
     twin = twins[name]
@@ -68,9 +76,9 @@ def from_transformers(hf_model: PreTrainedModel) -> Decoder:
     return model.to(hf_model.device, hf_model.dtype).eval()
 
 
-def _twin_of(config: DecoderConfig) -> Twin:
+def _twin_of(config: TransformerConfig) -> Twin:
     if config.type not in _TWINS:
         raise ModelError(
             f"transformers has no counterpart of the layout {config.type!r}. Exportable: {', '.join(_TWINS)}."
         )
-    return _TWINS[config.type]
+    return _TWINS[config.type](config)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from towpath.core.errors import ModelError
-from towpath.model.config import DecoderConfig
+from towpath.model.config import TransformerConfig
 from towpath.model.linear import fused_rows
 
 _NUMBER = re.compile(r"(?<=\.)\d+(?=\.)")
@@ -29,7 +29,7 @@ class Twin:
     model_class: str
     settings: Callable[[Any], dict[str, Any]]
     """Our config -> the fields of theirs."""
-    our_config: Callable[[Any], DecoderConfig]
+    our_config: Callable[[Any], TransformerConfig]
     """Their config -> ours."""
     names: Mapping[str, str | tuple[str, ...]]
     """Our module -> theirs; several where ours is fused and theirs is not."""
