@@ -12,6 +12,7 @@ from tests.train.conftest import CONTEXT, VOCABULARY, batches, model, stage, tra
 from towpath.core.errors import TrainError
 from towpath.train.batches import IGNORED, Batch, ahead
 from towpath.train.loop import accumulate
+from towpath.train.parallel.strategy import Strategy
 from towpath.train.precision import choose_precision
 from towpath.train.stage import run_stage
 
@@ -37,7 +38,7 @@ def test_accumulated_gradients_equal_those_of_one_big_batch(accumulation: int) -
         micro = [
             {"input_ids": i, "labels": o} for i, o in zip(ids.chunk(parts), labels.chunk(parts), strict=True)
         ]
-        loss = accumulate(decoder, Batch(micro, targets), precision)
+        loss = accumulate(decoder, Batch(micro, targets), Strategy(train_config(), precision))
         results.append((loss, {name: value.grad for name, value in decoder.named_parameters()}))
     (loss, gradients), (other_loss, other_gradients) = results
     assert loss == pytest.approx(other_loss, abs=1e-6)

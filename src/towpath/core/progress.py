@@ -85,6 +85,19 @@ class _Lines:
         print(f"{self.what}: {', '.join(parts)}{ending}", file=sys.stderr, flush=True)
 
 
+class Silence:
+    """Progress that nobody sees: of all processes of a job but the first."""
+
+    def advance(self, amount: int = 1) -> None:
+        """See ``Progress``."""
+
+    def note(self, text: str) -> None:
+        """See ``Progress``."""
+
+    def say(self, text: str) -> None:
+        """See ``Progress``."""
+
+
 @contextmanager
 def progress(what: str, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Progress]:
     """Report ``what``: ``done`` of ``total`` ``unit`` at the start."""

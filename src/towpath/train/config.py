@@ -12,6 +12,8 @@ from pydantic import Field, model_validator
 from towpath.core.config import Execution, Section
 from towpath.train.optimizers import OPTIMIZERS, OptimizerConfig
 from towpath.train.optimizers.adamw import AdamWConfig
+from towpath.train.parallel import PARALLEL, ParallelConfig
+from towpath.train.parallel.single import SingleConfig
 from towpath.train.schedules import SCHEDULES, ScheduleConfig
 from towpath.train.schedules.cosine import CosineConfig
 
@@ -53,6 +55,10 @@ class TrainConfig(Section):
     """The specification's key for precision = "fp16"."""
     gradient_checkpointing: Execution[bool] = False
     """Compute each block's activations again in the backward pass instead of keeping them."""
+    activation_offload: Execution[bool] = False
+    """Keep activations in the host's memory between forward and backward pass; slower, for GPUs."""
+    parallel: Execution[Annotated[ParallelConfig, PARALLEL.choice("single")]] = SingleConfig()
+    """How processes share a step: single, ddp, fsdp, tensor or deepspeed. Changes the last bits alone."""
     compile: Execution[bool] = False
     """Run the model through torch.compile; its last bits differ from the eager model's."""
 

@@ -1,7 +1,8 @@
 """The training loop: the specification's, with a mean over all target tokens of a step.
 
 Takes everything that points to other rooms as an argument; a guard judges each step before it is
-applied.
+applied. What is different when several processes share a step is the strategy's
+(``towpath.train.parallel``); every process runs this same loop.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from towpath.train.batches import Batch
 from towpath.train.config import TrainConfig
 from towpath.train.guard import Guard
-from towpath.train.precision import Precision
+from towpath.train.parallel.strategy import Strategy
 
 
 class Steps(Protocol):
@@ -47,7 +48,7 @@ def training_loop(
     scheduler: Steps,
     config: TrainConfig,
     *,
-    precision: Precision,
+    strategy: Strategy,
     guard: Guard | None = None,
     first_step: int = 0,
     validate: Callable[[int], Mapping[str, float]] | None = None,
@@ -65,13 +66,14 @@ def training_loop(
     model.train()
     guard = guard or Guard(config)
     for step, batch in enumerate(dataloader, start=first_step + 1):
-        loss = accumulate(model, batch, precision)
-        grad_norm = clip(model, optimizer, config, precision)
-        update(optimizer, precision, guard.applies(step, loss, grad_norm, scaled=bool(precision.scaler)))
+        loss = accumulate(model, batch, strategy)
+        grad_norm = strategy.clip(optimizer)
+        scaled = bool(strategy.precision.scaler)
+        strategy.update(optimizer, guard.applies(step, loss, grad_norm, scaled=scaled))
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 
-        last = step == config.max_steps or stop()
+        last = strategy.any(step == config.max_steps or stop())
         if step % config.log_steps == 0 or last or guard.bad_steps:
             log(step, {"train/loss": loss, "train/grad_norm": grad_norm, **guard.figures()})
         if step % config.save_steps == 0 or last:
@@ -88,32 +90,15 @@ def validation_due(step: int, config: TrainConfig) -> bool:
     return step % config.eval_steps == 0 or step == config.max_steps
 
 
-def accumulate(model: nn.Module, batch: Batch, precision: Precision) -> float:
+def accumulate(model: nn.Module, batch: Batch, strategy: Strategy) -> float:
     """Gradients of the step's mean loss over all its targets. Returns that loss, in nats a token."""
+    precision = strategy.precision
     total: Tensor = torch.zeros((), device=precision.device)
-    for micro_batch in batch.micro_batches:
+    for number, micro_batch in enumerate(batch.micro_batches, start=1):
         on_device = {name: value.to(precision.device) for name, value in micro_batch.items()}
-        with precision.autocast():
-            loss = model(**on_device, loss_tokens=batch.target_tokens).loss
-        (precision.scaler.scale(loss) if precision.scaler else loss).backward()
+        with strategy.micro_batch(last=number == len(batch.micro_batches)):
+            with precision.forward():
+                loss = model(**on_device, loss_tokens=batch.target_tokens).loss
+            strategy.backward(loss)
         total += loss.detach()
-    return total.item()
-
-
-def clip(model: nn.Module, optimizer: StepsAndForgets, config: TrainConfig, precision: Precision) -> float:
-    """Scale the gradient down to ``config.max_grad_norm``. Returns its norm before."""
-    if precision.scaler:
-        for part in optimizer.parts.values():
-            precision.scaler.unscale_(part)
-    return float(nn.utils.clip_grad_norm_(model.parameters(), config.max_grad_norm))
-
-
-def update(optimizer: StepsAndForgets, precision: Precision, applies: bool) -> None:
-    """One optimizer step where it ``applies``; the loss scale learns of every step."""
-    if precision.scaler:
-        if applies:
-            for part in optimizer.parts.values():
-                precision.scaler.step(part)
-        precision.scaler.update()
-    elif applies:
-        optimizer.step()
+    return strategy.total(total).item()

@@ -1,18 +1,28 @@
-"""Where and in which type the matrix products run: device, autocast, loss scaling, threads."""
+"""Where and in which type the matrix products run: device, autocast, loss scaling, threads.
+
+Loss scaling is the specification's DeepSpeed block: from 2^16, doubled after 1,000 good steps in a
+row, halved from the second overflow after a doubling on (hysteresis 2), never below 1.
+"""
 
 from __future__ import annotations
 
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from towpath.core.errors import TrainError
+from towpath.core.processes import local_rank
 from towpath.train.config import TrainConfig
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+INITIAL_SCALE, WINDOW, HYSTERESIS, LEAST_SCALE = 2.0**16, 1000, 2, 1.0
+"""The specification's block: loss_scale 0 (found by itself, from 2^16), loss_scale_window, hysteresis,
+min_loss_scale."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +31,71 @@ class Precision:
 
     device: torch.device
     name: str
-    scaler: torch.amp.GradScaler | None  # pyright: ignore[reportPrivateImportUsage]
+    scaler: LossScaler | None
+    offload: bool = False
+    """Whether activations wait for the backward pass in the host's memory."""
 
-    def autocast(self) -> AbstractContextManager[Any]:
-        """The context of every forward pass."""
-        if self.name == "fp32":
-            return nullcontext()
-        return torch.autocast(self.device.type, _TYPES[self.name])
+    @contextmanager
+    def forward(self) -> Iterator[None]:
+        """The context of every forward pass in training."""
+        with ExitStack() as stack:
+            if self.name != "fp32":
+                stack.enter_context(torch.autocast(self.device.type, _TYPES[self.name]))
+            if self.offload:
+                pinned = self.device.type != "cpu"
+                stack.enter_context(torch.autograd.graph.save_on_cpu(pin_memory=pinned))
+            yield
+
+
+class LossScaler(torch.amp.GradScaler):  # pyright: ignore[reportPrivateImportUsage]
+    """DeepSpeed's dynamic loss scale (``loss_scaler.py``, ``DynamicLossScaler``) in torch's interface.
+
+    torch's own has no hysteresis and no least scale, so ``update`` is DeepSpeed's: an overflow uses up
+    one of ``HYSTERESIS``, the last one halves the scale; ``WINDOW`` steps after the last overflow, and
+    every ``WINDOW`` again, the scale is doubled and the hysteresis is full.
+    """
+
+    def __init__(self, device: str) -> None:
+        super().__init__(device, init_scale=INITIAL_SCALE, growth_interval=WINDOW)
+        self.steps = 0
+        self.last_overflow = -1
+        self.left = HYSTERESIS
+
+    def update(self, new_scale: Any = None) -> None:
+        """Learn of the step that was made or refused."""
+        found = [
+            float(value)
+            for state in self._per_optimizer_states.values()
+            for value in state["found_inf_per_device"].values()
+        ]
+        scale = self.get_scale()
+        if sum(found) > 0:
+            if self.left == 1:
+                scale = max(scale / 2, LEAST_SCALE)
+            else:
+                self.left -= 1
+            self.last_overflow = self.steps
+        elif (good := self.steps - self.last_overflow - 1) > 0 and good % WINDOW == 0:
+            self.left = HYSTERESIS
+            scale *= 2
+        self.steps += 1
+        super().update(scale)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that later scales depend on, as plain JSON."""
+        return {
+            **super().state_dict(),
+            "steps": self.steps,
+            "last_overflow": self.last_overflow,
+            "left": self.left,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take back what ``state_dict`` gave."""
+        super().load_state_dict(state_dict)
+        self.steps = state_dict["steps"]
+        self.last_overflow = state_dict["last_overflow"]
+        self.left = state_dict["left"]
 
 
 def choose_device(wish: str) -> torch.device:
@@ -41,7 +109,7 @@ def choose_device(wish: str) -> torch.device:
         raise TrainError(
             'train.device = "cuda", but torch sees no GPU here. Try device = "auto"; see: towpath doctor'
         )
-    return torch.device("cuda" if there and wish != "cpu" else "cpu")
+    return torch.device("cuda", local_rank()) if there and wish != "cpu" else torch.device("cpu")
 
 
 def choose_precision(config: TrainConfig) -> Precision:
@@ -55,5 +123,5 @@ def choose_precision(config: TrainConfig) -> Precision:
     if name == "fp16" and device.type == "cpu":
         print("train: fp16 needs a GPU; this run uses fp32, the fast type of a CPU.", file=sys.stderr)
         name = "fp32"
-    scaler = torch.amp.GradScaler(device.type) if name == "fp16" else None  # pyright: ignore[reportPrivateImportUsage]
-    return Precision(device, name, scaler)
+    scaler = LossScaler(device.type) if name == "fp16" else None
+    return Precision(device, name, scaler, config.activation_offload)

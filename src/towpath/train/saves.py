@@ -2,7 +2,8 @@
 
 ``checkpoints/step-000500/``: model.safetensors, optimizer.safetensors, random.safetensors,
 state.json, manifest.json. A save is a temporary folder, flushed, sealed by a manifest of digests
-and renamed; older ones go only after that.
+and renamed; older ones go only after that. Where each process holds a part of the tensors, the
+first two are ``shard-*.safetensors`` instead; see ``towpath.train.parallel.shards``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import json
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,31 +71,50 @@ def save_state(folder: Path, state: TrainingState, keep: int) -> Path:
     Raises:
         DiskFullError: no room; every earlier save is untouched.
     """
-    final = folder / f"{_PREFIX}{state.step:06d}"
-    partial = folder / (final.name + _PARTIAL)
-    shutil.rmtree(partial, ignore_errors=True)
+    partial = partial_folder(folder, state.step)
+    with no_partial_left(partial):
+        begin_save(partial)
+        save_tensors(partial / "model.safetensors", state.model)
+        save_tensors(partial / "optimizer.safetensors", state.optimizer)
+        return finish_save(partial, state, keep)
+
+
+def partial_folder(folder: Path, step: int) -> Path:
+    """Where the save of ``step`` lies while it is written."""
+    return folder / f"{_PREFIX}{step:06d}{_PARTIAL}"
+
+
+@contextmanager
+def no_partial_left(partial: Path) -> Iterator[None]:
+    """Say which volume is full when one is, and leave nothing unfinished on it."""
     try:
-        with disk_full_explained(folder):
-            partial.mkdir(parents=True)
-            _write(partial, state)
-            partial.rename(final)
-            fsync_path(folder)
+        with disk_full_explained(partial.parent):
+            yield
     except DiskFullError:
         shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def begin_save(partial: Path) -> None:
+    """An empty folder to write a save into."""
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+
+
+def finish_save(partial: Path, state: TrainingState, keep: int) -> Path:
+    """Add random states and facts, seal, give the final name; older saves than the ``keep`` newest go."""
+    folder = partial.parent
+    final = folder / partial.name.removesuffix(_PARTIAL)
+    save_tensors(partial / "random.safetensors", state.random)
+    (partial / "state.json").write_bytes(readable_json({"step": state.step, **state.facts}))
+    seal(partial, {"kind": "training state", "step": state.step})
+    partial.rename(final)
+    fsync_path(folder)
     _prune(folder, keep)
     return final
 
 
-def _write(folder: Path, state: TrainingState) -> None:
-    parts = {"model": state.model, "optimizer": state.optimizer, "random": state.random}
-    for name, tensors in parts.items():
-        _save_tensors(folder / f"{name}.safetensors", tensors)
-    (folder / "state.json").write_bytes(readable_json({"step": state.step, **state.facts}))
-    seal(folder, {"kind": "training state", "step": state.step})
-
-
-def _save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     """Write safetensors; what the system says of a failure stays an ``OSError``."""
     try:
         save_file({name: value.detach().contiguous() for name, value in tensors.items()}, path)
@@ -113,13 +134,55 @@ def saved_folders(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: int(path.name.removeprefix(_PREFIX)), reverse=True)
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A save whose every byte is as written. ``facts`` are what was given, with the step."""
+
+    path: Path
+    facts: Mapping[str, Any]
+
+    @property
+    def step(self) -> int:
+        """Optimizer updates that it holds."""
+        return self.facts["step"]
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether several processes wrote a part each."""
+        return not (self.path / "model.safetensors").exists()
+
+    def random(self) -> dict[str, Tensor]:
+        """Its random states."""
+        return load_file(self.path / "random.safetensors")
+
+    def state(self) -> TrainingState:
+        """All of it in memory, in one piece, whoever wrote it."""
+        if self.is_sharded:
+            from towpath.train.parallel.shards import whole_tensors
+
+            tensors = whole_tensors(self.path)
+            model = {name: value for name, value in tensors.items() if "/" not in name}
+            optimizer = {name: value for name, value in tensors.items() if "/" in name}
+        else:
+            model, optimizer = (
+                load_file(self.path / f"{part}.safetensors") for part in ("model", "optimizer")
+            )
+        return TrainingState(self.step, model, optimizer, self.random(), self.facts)
+
+
 def newest_good_state(folder: Path) -> TrainingState | None:
     """The newest save whose every byte is as written; a damaged one is set aside, and said."""
+    saved = newest_good_save(folder)
+    return saved.state() if saved else None
+
+
+def newest_good_save(folder: Path) -> Saved | None:
+    """As ``newest_good_state``, its tensors not yet in memory."""
     for leftover in folder.glob(f"{_PREFIX}*{_PARTIAL}"):
         shutil.rmtree(leftover, ignore_errors=True)
     for path in saved_folders(folder):
         try:
-            return _read(path)
+            return _verified(path)
         except ArtifactError as error:
             print(f"train: {error}", file=sys.stderr)
             print(f"train: {path.name} is set aside; an older checkpoint is tried.", file=sys.stderr)
@@ -127,11 +190,14 @@ def newest_good_state(folder: Path) -> TrainingState | None:
     return None
 
 
-def _read(path: Path) -> TrainingState:
+def _verified(path: Path) -> Saved:
     manifest = read_manifest(path)
     if manifest is None:
         raise ArtifactError(f"{path} has no manifest.")
     verify(path, manifest)
-    facts = json.loads((path / "state.json").read_bytes())
-    tensors = {name: load_file(path / f"{name}.safetensors") for name in ("model", "optimizer", "random")}
-    return TrainingState(facts["step"], tensors["model"], tensors["optimizer"], tensors["random"], facts)
+    return opened(path)
+
+
+def opened(path: Path) -> Saved:
+    """The save in ``path``, which was verified before."""
+    return Saved(path, json.loads((path / "state.json").read_bytes()))

@@ -11,31 +11,24 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
-from towpath.core.errors import TrainError
 from towpath.core.files import disk_full_explained, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
-from towpath.core.progress import Progress, progress
+from towpath.core.progress import Progress, Silence, progress
 from towpath.train.batches import Batch, BatchSource, ahead
 from towpath.train.config import TrainConfig
 from towpath.train.guard import Guard
 from towpath.train.loop import training_loop, validation_due
 from towpath.train.meters import MEASURED, SPEED, Meters
-from towpath.train.optimizer import Optimizers, build_optimizer
+from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
-from towpath.train.saves import (
-    TrainingState,
-    newest_good_state,
-    random_state,
-    save_state,
-    set_random_state,
-)
+from towpath.train.saves import Saved
 from towpath.train.schedule import Scheduler
 from towpath.train.stop import StoppedError, StopRequest, stop_request
 
@@ -66,7 +59,10 @@ class Stage:
 def run_stage(stage: Stage, model: Decoder) -> dict[str, Any]:
     """Train ``model`` in place to the end of the stage. Returns facts about the training.
 
+    Every process of the job calls it with an equal model; the first one prints, logs and writes.
+
     Raises:
+        LostRankError: another process of the job died or went silent.
         StoppedError: a signal asked to stop; a checkpoint was saved.
         TrainError: too many steps were not finite, or the saved state is of another model.
         DiskFullError: no room for a checkpoint; the last one is good.
@@ -79,9 +75,10 @@ class _Running:
         self.stage = stage
         self.config = stage.config
         self.precision: Precision = choose_precision(stage.config)
-        self.model = model.to(self.precision.device)
-        self.model.gradient_checkpointing = stage.config.gradient_checkpointing
-        self.optimizer: Optimizers = build_optimizer(self.model, stage.config)
+        self.strategy = stage.config.parallel.strategy(stage.config, self.precision)
+        model.gradient_checkpointing = stage.config.gradient_checkpointing
+        self.strategy.prepare(model.to(self.precision.device))
+        self.batches = share_of(stage.batches, self.strategy)
         self.log = MetricLog(stage.folder / "log.jsonl", stage.sinks)
         self.samples = stage.folder / "samples.jsonl"
         self.saves = stage.folder / "checkpoints"
@@ -90,23 +87,33 @@ class _Running:
         self.bar: Progress | None = None
 
     def run(self) -> dict[str, Any]:
+        try:
+            facts = self._run()
+        except BaseException as error:
+            reason = self.strategy.explained(error)
+            self.strategy.leave(reason)
+            raise reason from (None if reason is error else error)
+        self.strategy.leave(None)
+        return facts
+
+    def _run(self) -> dict[str, Any]:
         first_step = self._resume()
-        scheduler = Scheduler(self.optimizer, self.config, first_step)
+        scheduler = Scheduler(self.strategy.optimizer, self.config, first_step)
         steps = self.config.max_steps - first_step
-        model = torch.compile(self.model) if self.config.compile else self.model
+        model = self.strategy.trained
         title = self.stage.name
         with (
             stop_request() as stop,
-            progress(title, total=self.config.max_steps, unit="steps", done=first_step) as self.bar,
+            self._progress(title, first_step) as self.bar,
         ):
             self._validate_if_missed(first_step)
             training_loop(
-                model,  # pyright: ignore[reportArgumentType]
+                torch.compile(model) if self.config.compile else model,  # pyright: ignore[reportArgumentType]
                 self._counted(first_step, steps),
-                self.optimizer,
+                self.strategy.optimizer,
                 scheduler,
                 self.config,
-                precision=self.precision,
+                strategy=self.strategy,
                 guard=self.guard,
                 first_step=first_step,
                 validate=self._validate if self.stage.validate or self.stage.sample else None,
@@ -115,44 +122,45 @@ class _Running:
                 stop=stop,
             )
         self._end_if_asked(stop)
+        self.strategy.whole()
         return {"steps": self.config.max_steps, "final": self._last_figures()}
 
+    def _progress(self, title: str, done: int) -> AbstractContextManager[Progress]:
+        if self.strategy.is_first:
+            return progress(title, total=self.config.max_steps, unit="steps", done=done)
+        return nullcontext(Silence())
+
+    def _say(self, text: str) -> None:
+        if self.strategy.is_first:
+            print(f"{self.stage.name}: {text}", file=sys.stderr)
+
     def _resume(self) -> int:
-        torch.manual_seed(self.stage.seed)
-        state = newest_good_state(self.saves)
-        step = state.step if state else 0
-        if state:
-            self._load(state)
-            print(
-                f"{self.stage.name}: going on at step {step} of {self.config.max_steps} with "
-                f"{self.stage.batches.describe(step)}; data order and weights as if never stopped.",
-                file=sys.stderr,
+        torch.manual_seed(self.strategy.seed(self.stage.seed, 0))
+        saved = self.strategy.newest_save(self.saves)
+        step = saved.step if saved else 0
+        if saved:
+            self._load(saved)
+            self._say(
+                f"going on at step {step} of {self.config.max_steps} with "
+                f"{self.stage.batches.describe(step)}; data order and weights as if never stopped."
             )
-        self.log.rewind(step)
-        _rewind_samples(self.samples, step)
+        if self.strategy.is_first:
+            self.log.rewind(step)
+            _rewind_samples(self.samples, step)
         return step
 
-    def _load(self, state: TrainingState) -> None:
-        parameters = dict(self.model.named_parameters())
-        if parameters.keys() != state.model.keys():
-            raise TrainError(
-                f"{self.saves} holds the state of another model. Remove the folder to train anew."
-            )
-        with torch.no_grad():
-            for name, value in state.model.items():
-                parameters[name].copy_(value)
-        self.optimizer.load_tensors(state.optimizer)
-        set_random_state(state.random)
-        self.guard.load(state.facts["guard"])
-        if self.precision.scaler:
-            self.precision.scaler.load_state_dict(state.facts["scaler"])
+    def _load(self, saved: Saved) -> None:
+        self.strategy.load(saved)
+        self.strategy.set_random_states(saved.random(), self.strategy.seed(self.stage.seed, saved.step))
+        self.guard.load(saved.facts["guard"])
+        if self.precision.scaler and saved.facts["scaler"]:
+            self.precision.scaler.load_state_dict(saved.facts["scaler"])
         for what, now in self._surroundings().items():
-            before = state.facts["surroundings"][what]
+            before = saved.facts["surroundings"].get(what, now)
             if before != now:
-                print(
-                    f"{self.stage.name}: this run was started with {what} = {before}, now it is {now}: "
-                    "the final weights will differ in the last bits.",
-                    file=sys.stderr,
+                self._say(
+                    f"this run was started with {what} = {before}, now it is {now}: "
+                    "the final weights will differ in the last bits."
                 )
 
     def _surroundings(self) -> dict[str, Any]:
@@ -163,6 +171,8 @@ class _Running:
             "precision": self.precision.name,
             "compile": self.config.compile,
             "torch": str(torch.__version__),
+            "processes": self.strategy.world_size,
+            "parallel": self.config.parallel.type,
         }
 
     def _save(self, step: int) -> None:
@@ -171,18 +181,20 @@ class _Running:
             "surroundings": self._surroundings(),
             "scaler": self.precision.scaler.state_dict() if self.precision.scaler else None,
         }
-        parameters: dict[str, Tensor] = dict(self.model.named_parameters())
-        state = TrainingState(step, parameters, self.optimizer.tensors(), random_state(), facts)
-        save_state(self.saves, state, self.config.keep_checkpoints)
+        self.strategy.save(self.saves, step, facts)
 
     def _counted(self, first_step: int, steps: int) -> Iterator[Batch]:
-        for batch in ahead(self.stage.batches, first_step, steps, self.config.dataloader_num_workers):
+        workers = self.config.dataloader_num_workers
+        for step, batch in enumerate(ahead(self.batches, first_step, steps, workers), start=first_step + 1):
+            self.strategy.at(step)
             self.meters.count(batch.target_tokens)
             assert self.bar is not None
             self.bar.advance()
             yield batch
 
     def _log(self, step: int, metrics: Mapping[str, float], scheduler: Scheduler) -> None:
+        if not self.strategy.is_first:
+            return
         figures = dict(metrics)
         if "train/loss" in figures:
             figures["train/learning_rate"] = max(scheduler.get_last_lr())
@@ -202,16 +214,24 @@ class _Running:
         if not any(
             row["step"] == step and row["name"].startswith("validation/") for row in read_log(self.log.path)
         ):
-            self.log.log(step, self._validate(step))
+            figures = self._validate(step)
+            if self.strategy.is_first:
+                self.log.log(step, figures)
 
     def _validate(self, step: int) -> dict[str, float]:
-        """Figures and a sample of the model as it is; the random state of training is not touched."""
+        """Figures and a sample of the model as it is; the random state of training is not touched.
+
+        The first process validates with the whole model, the others go on and wait at their next step.
+        """
         start = time.monotonic()
-        self.model.eval()
+        model = self.strategy.whole()
+        if not self.strategy.is_first:
+            return {}
+        model.eval()
         with torch.random.fork_rng(), torch.no_grad():
-            figures = dict(self.stage.validate(self.model)) if self.stage.validate else {}
-            text = self.stage.sample(self.model) if self.stage.sample else None
-        self.model.train()
+            figures = dict(self.stage.validate(model)) if self.stage.validate else {}
+            text = self.stage.sample(model) if self.stage.sample else None
+        model.train()
         shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         assert self.bar is not None
         self.bar.say(
