@@ -24,8 +24,12 @@ CHECKED_MODULES = [
     "linear",
     "loss",
     "norms",
-    "positions",
+    "positions.added",
+    "positions.base",
+    "positions.biases",
+    "positions.rotations",
     "rotary",
+    "sight",
 ]
 
 CONFIGS: dict[str, DecoderConfig] = {

@@ -36,7 +36,7 @@ def refusal(model: dict[str, object]) -> str:
 def test_the_specification_s_model_config_is_a_gpt2_as_it_stands() -> None:
     config = validated(Run, {"model": SPECIFICATION}, "run.toml").model
     assert config == GPT2Config.model_validate(SPECIFICATION)
-    assert set(identity(config)) == {"type", *SPECIFICATION}
+    assert set(identity(config)) == {"type", "positions", "attention", *SPECIFICATION}
 
 
 def test_a_model_is_chosen_by_its_type() -> None:

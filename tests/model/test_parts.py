@@ -12,8 +12,9 @@ from torch import Tensor
 from towpath.model.attention import attend
 from towpath.model.feed_forward import SwiGLU
 from towpath.model.norms import rms_norm
-from towpath.model.positions import LearnedPositions, RotaryPositions
-from towpath.model.rotary import rotate, rotation_tables
+from towpath.model.positions.added import LearnedPositions
+from towpath.model.positions.rotations import RotaryPositions
+from towpath.model.rotary import frequencies, rotate, rotation_tables
 from towpath.model.sight import Sight
 
 pytestmark = pytest.mark.usefixtures("checked_annotations")
@@ -49,7 +50,7 @@ def test_rms_norm_of_zeros_is_zeros() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 400), st.integers(0, 99), st.integers(0, 99))
 def test_scores_of_rotated_vectors_depend_on_their_distance_alone(shift: int, i: int, j: int) -> None:
-    tables = rotation_tables(500, 16, 10_000.0)
+    tables = rotation_tables(500, frequencies(10_000.0, 16))
 
     def at(x: Tensor, position: int) -> Tensor:
         rotation = type(tables)(*(table[position : position + 1] for table in tables))
@@ -62,7 +63,7 @@ def test_scores_of_rotated_vectors_depend_on_their_distance_alone(shift: int, i:
 
 def test_rotation_is_the_formula_and_keeps_lengths() -> None:
     x = normal(2, 7, 3, 8).float()
-    rotated = rotate(x, rotation_tables(7, 8, 100.0))
+    rotated = rotate(x, rotation_tables(7, frequencies(100.0, 8)))
     torch.testing.assert_close(rotated.norm(dim=-1), x.norm(dim=-1))
     pairs = torch.complex(x[..., :4], x[..., 4:])  # (2, 7, 3, 4)
     angles = torch.arange(7.0)[:, None] * 100.0 ** (-torch.arange(4.0) / 4)  # (7, 4)

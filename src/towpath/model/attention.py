@@ -1,4 +1,4 @@
-"""Self-attention with any number of key-value heads, by ``scaled_dot_product_attention``.
+"""Self-attention with any number of key-value heads, computed by one of ``towpath.model.backends``.
 
 Vaswani et al. 2017, arXiv:1706.03762, section 3.2; grouped queries: Ainslie et al. 2023,
 arXiv:2305.13245; normalised queries and keys: Henry et al. 2020, arXiv:2010.04245, with the learned
@@ -10,12 +10,15 @@ heads, D head dimension.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from towpath.model.backends import choose, named
+from towpath.model.backends.case import Case
 from towpath.model.cache import KeyValueCache
 from towpath.model.linear import FusedLinear
 from towpath.model.norms import RMSNorm
@@ -36,6 +39,14 @@ class Placement:
     """Angles of the new tokens, for layouts with rotary positions."""
     cache: KeyValueCache | None = None
     """Keys and values of the tokens before the new ones."""
+    sights: Sequence[Sight] | None = None
+    """The sight of each layer, where layers differ. None: ``sight`` for all."""
+    key_rotation: Rotation | None = None
+    """Angles of all keys of a cache that keeps them unturned. None: it keeps them turned."""
+
+    def sight_of(self, layer: int) -> Sight:
+        """What each new token sees in ``layer``."""
+        return self.sight if self.sights is None else self.sights[layer]
 
 
 @dataclass(frozen=True)
@@ -69,11 +80,14 @@ class Attention(nn.Module):
         if self.query_norm is not None and self.key_norm is not None:
             q, k = self.query_norm(q), self.key_norm(k)  # (B, T, H, D), (B, T, K, D)
         if place.rotation is not None:
-            q, k = rotate(q, place.rotation), rotate(k, place.rotation)
+            q = rotate(q, place.rotation)
+            k = rotate(k, place.rotation) if place.key_rotation is None else k
         q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
         if place.cache is not None:
             k, v = place.cache.append(layer, k, v)  # (B, K, S, D)
-        gathered = attend(q, k, v, place.sight, self.dropout if self.training else 0.0)
+        if place.key_rotation is not None:
+            k = rotate(k.transpose(1, 2), place.key_rotation).transpose(1, 2)
+        gathered = attend(q, k, v, place.sight_of(layer), self.dropout if self.training else 0.0)
         return self.out(gathered.transpose(1, 2).flatten(2))
 
 
@@ -86,23 +100,9 @@ def attend(
 ) -> Float[Tensor, "B H T D"]:
     """What queries gather; H is a multiple of K and each key-value head serves H / K query heads."""
     batch, n_head, n_tokens, width = q.shape
-    n_kv_head, n_keys = k.shape[1:3]
     if n_tokens == 1 and sight.sees_all(1):  # the heads of a group become its queries, nothing is copied
-        grouped = q.reshape(batch, n_kv_head, -1, width)  # (B, K, H/K, D)
+        grouped = q.reshape(batch, k.shape[1], -1, width)  # (B, K, H/K, D)
         gathered = F.scaled_dot_product_attention(grouped, k, v, dropout_p=dropout, scale=sight.scale)
         return gathered.reshape(batch, n_head, 1, width)
-    if n_kv_head != n_head:
-        k, v = _repeat_heads(k, n_head), _repeat_heads(v, n_head)
-    plain = sight.is_plain(n_tokens, n_keys)
-    return F.scaled_dot_product_attention(
-        *(q, k, v, None if plain else sight.added(q, n_keys)),
-        dropout_p=dropout,
-        is_causal=plain and sight.causal,
-        scale=sight.scale,
-    )
-
-
-def _repeat_heads(x: Float[Tensor, "B K S D"], n_head: int) -> Float[Tensor, "B H S D"]:
-    batch, n_kv_head, n_tokens, width = x.shape
-    each = n_head // n_kv_head
-    return x.unsqueeze(2).expand(batch, n_kv_head, each, n_tokens, width).flatten(1, 2)
+    choice = choose(sight, Case.of(q, k, dropout))
+    return named(choice.name).run(q, k, v, sight, dropout)

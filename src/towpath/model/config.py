@@ -14,6 +14,11 @@ from pydantic import Field, model_validator
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
 from towpath.core.errors import ConfigError
+from towpath.model.patterns import PATTERNS, Pattern
+from towpath.model.patterns.full import Full
+from towpath.model.positions import POSITIONS, PositionsConfig
+from towpath.model.positions.learned import LearnedConfig
+from towpath.model.positions.rope import RopeConfig
 
 if TYPE_CHECKING:
     from towpath.model.decoder import Decoder
@@ -100,10 +105,15 @@ class GPT2Config(DecoderConfig):
     """"gelu" is exact; "gelu_new" is GPT-2's tanh approximation, half as fast on a CPU."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of channels dropped in training: embeddings, attention weights and block outputs."""
+    positions: Annotated[PositionsConfig, POSITIONS.choice("learned")] = LearnedConfig()
+    """How tokens know their order: learned, sinusoidal, rope, alibi, t5 or none."""
+    attention: Annotated[Pattern, PATTERNS.choice("full")] = Full()
+    """What tokens see: full, sliding_window, block_sparse, longformer or sinks."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
         check_heads(self)
+        self.positions.check(self)
         return self
 
     @property
@@ -126,8 +136,10 @@ class ModernConfig(DecoderConfig):
     """Heads of keys and values, each shared by n_head / n_kv_head heads of queries. Left out: n_head."""
     head_dim: int | None = Field(default=None, ge=2)
     """Channels of one head. Left out: n_embd / n_head."""
-    rope_theta: float = Field(default=10_000.0, gt=1)
-    """Base of the rotary angles: the slowest pair turns once in about 2 pi rope_theta tokens."""
+    positions: Annotated[PositionsConfig, POSITIONS.choice("rope")] = RopeConfig()
+    """How tokens know their order: learned, sinusoidal, rope, alibi, t5 or none."""
+    attention: Annotated[Pattern, PATTERNS.choice("full")] = Full()
+    """What tokens see: full, sliding_window, block_sparse, longformer or sinks."""
     norm_epsilon: float = Field(default=1e-6, gt=0)
     """Added to the mean square in every RMSNorm."""
     tie_embeddings: bool = True
@@ -137,8 +149,7 @@ class ModernConfig(DecoderConfig):
     def _heads_fit(self) -> Self:
         if self.head_dim is None:
             check_heads(self)
-        if self.head_width % 2:
-            raise ValueError(_odd_head(self))
+        self.positions.check(self)
         if self.n_head % self.kv_heads:
             divisors = [n for n in range(1, self.n_head + 1) if self.n_head % n == 0]
             nearest = min(divisors, key=lambda n: abs(n - self.kv_heads))
@@ -178,6 +189,8 @@ MODELS = Catalogue(
     {
         "gpt2": "towpath.model.config:GPT2Config",
         "modern": "towpath.model.config:ModernConfig",
+        "bert": "towpath.model.encoder_config:BertConfig",
+        "t5": "towpath.model.encoder_decoder_config:T5Config",
     },
     group="towpath.models",
 )
@@ -212,17 +225,6 @@ def check_heads(config: TransformerConfig) -> None:
         raise ValueError(
             f"n_embd = {config.n_embd} is not a multiple of n_head = {config.n_head}. Try {nearest}."
         )
-
-
-def _odd_head(config: ModernConfig) -> str:
-    even = config.head_width + 1
-    why = "and rotary positions turn pairs of channels"
-    if config.head_dim is not None:
-        return f"head_dim = {config.head_dim} is odd, {why}. Try {even}."
-    return (
-        f"n_embd = {config.n_embd} over n_head = {config.n_head} makes heads of {config.head_width} "
-        f"channels, an odd number, {why}. Try n_embd = {even * config.n_head}."
-    )
 
 
 def round_up(number: int, multiple: int) -> int:

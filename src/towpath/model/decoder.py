@@ -9,24 +9,31 @@ B batch, T tokens, C width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from towpath.core.errors import ModelError
 from towpath.model.attention import Placement
-from towpath.model.cache import KeyValueCache
+from towpath.model.backends import BackendName, choose
+from towpath.model.backends.case import Case
+from towpath.model.cache import KeyValueCache, RollingCache
 from towpath.model.config import DecoderConfig
 from towpath.model.language_model import LanguageModel, Output
 from towpath.model.language_model import build as build
 from towpath.model.loss import chunked_cross_entropy
-from towpath.model.positions import Positions
+from towpath.model.patterns import Pattern, of_layer
+from towpath.model.positions.base import Positions
 from towpath.model.sight import Sight
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
+
+_WITH_WHOLE_MASKS = ("sdpa", "reference")
+"""Backends that take all that a sight says as one tensor."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,8 @@ class Parts:
     initialise_: Callable[[Decoder, torch.Generator], None]
     """Sets every weight, drawing from the generator alone."""
     dropout: float = 0.0
+    attention: Pattern | None = None
+    """What tokens see. None: everything before them."""
 
 
 class Decoder(LanguageModel):
@@ -53,6 +62,10 @@ class Decoder(LanguageModel):
     def __init__(self, config: DecoderConfig, parts: Parts) -> None:
         super().__init__(config, parts.initialise_)
         self.positions = parts.positions
+        self.patterns = [of_layer(parts.attention, layer) for layer in range(len(parts.blocks))]
+        """What the tokens of each layer see, besides the past alone. None: all of it."""
+        self.backend: BackendName | None = None
+        """How attention is computed, for tests and comparisons. None: the best that can run."""
         self.dropout = nn.Dropout(parts.dropout)
         self.blocks = nn.ModuleList(parts.blocks)
         self.final_norm = parts.final_norm
@@ -65,6 +78,8 @@ class Decoder(LanguageModel):
         *,
         cache: KeyValueCache | None = None,
         loss_tokens: float | Tensor | None = None,
+        documents: Int[Tensor, "B T"] | None = None,
+        places: Int[Tensor, "B T"] | None = None,
     ) -> Output:
         """The loss when ``labels`` are given, else logits.
 
@@ -74,30 +89,47 @@ class Decoder(LanguageModel):
         divided by ``loss_tokens``, or by their number when it is None: give the number of all targets
         of a step to accumulate its mean over several passes.
 
+        ``documents`` numbers the document of each token of packed windows: tokens see none of another.
+        ``places`` are positions of the tokens, where they don't follow each other;
+        ``places_in_documents`` makes them start anew in each document.
+
         Raises:
-            ModelError: a token id beyond the vocabulary, or more tokens than the context or cache holds.
+            ModelError: a token id beyond the vocabulary, more tokens than the context or cache holds,
+                or ``documents`` or ``places`` with a cache.
         """
         if labels is None:
-            return Output(None, self.logits(self.trunk(input_ids, cache)))
-        hidden = self.trunk(input_ids[:, :-1], cache)
+            hidden = self.trunk(input_ids, cache, documents=documents, places=places)
+            return Output(None, self.logits(hidden))
+        hidden = self.trunk(
+            input_ids[:, :-1],
+            cache,
+            documents=None if documents is None else documents[:, :-1],
+            places=None if places is None else places[:, :-1],
+        )
         loss = chunked_cross_entropy(
             hidden.flatten(0, 1), self.head_weight, labels[:, 1:].flatten(), loss_tokens=loss_tokens
         )
         return Output(loss, None)
 
     def trunk(
-        self, input_ids: Int[Tensor, "B T"], cache: KeyValueCache | None = None
+        self,
+        input_ids: Int[Tensor, "B T"],
+        cache: KeyValueCache | None = None,
+        *,
+        documents: Int[Tensor, "B T"] | None = None,
+        places: Int[Tensor, "B T"] | None = None,
     ) -> Float[Tensor, "B T C"]:
-        """Everything before the output head: the normalised state of every token."""
+        """Everything before the output head: the normalised state of every token; see ``forward``."""
+        if cache is not None and not (documents is None and places is None):
+            raise ModelError("documents and places are for whole windows. Leave them out with a cache.")
         batch, n_tokens = input_ids.shape
-        start = 0 if cache is None else cache.n_tokens
-        self.check_context(start + n_tokens)
         if cache is not None:
             cache.check_room(batch, n_tokens)
-        place = Placement(
-            Sight(bias=self.positions.bias(start, n_tokens)), self.positions.rotation(start, n_tokens), cache
-        )
-        x = self.dropout(self.positions.add(self.embed(input_ids), start))
+        if isinstance(cache, RollingCache):
+            start, place = self._rolling_place(cache, n_tokens)
+        else:
+            start, place = self._place(cache, n_tokens, documents, places)
+        x = self.dropout(self.positions.add(self.embed(input_ids), start, places))
         for layer, block in enumerate(self.blocks):
             x = self.through(block, x, place, layer)
         if cache is not None:
@@ -119,9 +151,77 @@ class Decoder(LanguageModel):
         shape = (config.n_layer, batch, config.kv_heads, max_tokens, config.head_width)
         return KeyValueCache(shape, dtype=weight.dtype, device=weight.device)
 
+    def new_rolling_cache(self, batch: int, sink_tokens: int, window_tokens: int) -> RollingCache:
+        """An empty cache that keeps the first and the newest tokens, for texts without an end.
+
+        Raises:
+            ModelError: both together are beyond the context, or positions are added to embeddings.
+        """
+        if self.positions.adds:
+            raise ModelError(
+                "This model adds positions to its embeddings, so its tokens can't move to another position, "
+                "as an endless text asks. Train one with positions.type = rope, alibi, t5 or none."
+            )
+        self.check_context(sink_tokens + window_tokens)
+        config, weight = self.config, self.tokens.weight
+        shape = (config.n_layer, batch, config.kv_heads, sink_tokens + window_tokens, config.head_width)
+        return RollingCache(shape, sink_tokens=sink_tokens, dtype=weight.dtype, device=weight.device)
+
     def fill_(self) -> None:
         """See ``LanguageModel.fill_``."""
         self.positions.fill_()
+
+    def _place(
+        self,
+        cache: KeyValueCache | None,
+        n_tokens: int,
+        documents: Int[Tensor, "B T"] | None,
+        places: Int[Tensor, "B T"] | None,
+    ) -> tuple[int, Placement]:
+        """Where new tokens begin, and what they see."""
+        start = 0 if cache is None else cache.n_tokens
+        self.check_context(start + n_tokens)
+        sights = self._sights(self._base_sight(documents), n_tokens, start + n_tokens)
+        rotation = self.positions.rotation(start, n_tokens, places)
+        return start, Placement(sights[0], rotation, cache, sights)
+
+    def _rolling_place(self, cache: RollingCache, n_tokens: int) -> tuple[int, Placement]:
+        """The same for a cache whose tokens move: positions are those inside the cache."""
+        places = cache.places(n_tokens)  # (S,)
+        n_keys = len(places)
+        start = n_keys - n_tokens
+        if n_tokens > 1:  # nothing went yet, so all stand in order
+            sights = self._sights(self._base_sight(), n_tokens, n_keys)
+        else:
+            sights = [self._newest_sight(places, pattern) for pattern in self.patterns]
+        turned = self.positions.rotation(start, n_tokens)
+        return start, Placement(sights[0], turned, cache, sights, self.positions.rotation(0, n_keys, places))
+
+    def _newest_sight(self, places: Int[Tensor, " S"], pattern: Pattern | None) -> Sight:
+        """What the newest token sees of keys that stand at ``places``."""
+        newest = torch.tensor([[len(places) - 1]], device=places.device)
+        mask = None if pattern is None else pattern.sees(newest, places, len(places))
+        bias = None
+        if self.positions.biases_scores:
+            bias = self.positions.at_distance(places - newest)
+        return Sight(causal=False, mask=mask, bias=bias)
+
+    def _base_sight(self, documents: Tensor | None = None) -> Sight:
+        at_distance = self.positions.at_distance if self.positions.biases_scores else None
+        return Sight(documents=documents, at_distance=at_distance, backend=self.backend)
+
+    def _sights(self, base: Sight, n_queries: int, n_keys: int) -> list[Sight]:
+        """What each layer sees, worked out once for all layers of a pattern."""
+        found: dict[Pattern | None, Sight] = {}
+        dropout = self.dropout.p if self.training else 0.0
+        case = Case(n_queries, n_keys, self.device.type, self.tokens.weight.dtype, dropout, self.training)
+        for pattern in self.patterns:
+            if pattern not in found:
+                sight = replace(base, pattern=pattern)
+                if not sight.is_plain(n_queries, n_keys) and choose(sight, case).name in _WITH_WHOLE_MASKS:
+                    sight = sight.folded(n_queries, n_keys, case.dtype, self.device)
+                found[pattern] = sight
+        return [found[pattern] for pattern in self.patterns]
 
 
 class Block(nn.Module):

@@ -16,7 +16,6 @@ from towpath.model.config import DecoderConfig, GPT2Config, ModernConfig
 from towpath.model.decoder import Block, Decoder, Parts
 from towpath.model.feed_forward import FeedForward, SwiGLU
 from towpath.model.norms import RMSNorm
-from towpath.model.positions import LearnedPositions, RotaryPositions
 
 GPT2_NORM_EPSILON = 1e-5
 """Radford et al. 2019, the released code; the specification has no setting for it."""
@@ -36,7 +35,8 @@ def gpt2(config: GPT2Config) -> Decoder:
         for _ in range(config.n_layer)
     ]
     parts = Parts(
-        positions=LearnedPositions(config.n_positions, config.n_embd),
+        positions=config.positions.build(config),
+        attention=config.attention,
         blocks=blocks,
         final_norm=nn.LayerNorm(config.n_embd, eps=GPT2_NORM_EPSILON),
         tied=True,
@@ -58,7 +58,8 @@ def modern(config: ModernConfig) -> Decoder:
         for _ in range(config.n_layer)
     ]
     parts = Parts(
-        positions=RotaryPositions(config.n_positions, config.head_width, config.rope_theta),
+        positions=config.positions.build(config),
+        attention=config.attention,
         blocks=blocks,
         final_norm=RMSNorm(config.n_embd, epsilon),
         tied=config.tie_embeddings,

@@ -18,6 +18,12 @@ _ACTIVATIONS = {
 
 
 def _settings(config: GPT2Config) -> dict[str, Any]:
+    refuse(
+        **{
+            "positions.type": (config.positions.type, config.positions.type == "learned"),
+            "attention.type": (config.attention.type, config.attention.is_full),
+        }
+    )
     return {
         "vocab_size": config.vocab_size,
         "n_positions": config.n_positions,
