@@ -68,6 +68,8 @@ class Piece:
     """Path below the source's root, with forward slashes, or address: the same on every machine."""
     size_bytes: int = 0
     """Size as stored; small neighbours are read by one worker."""
+    span: tuple[int, int] | None = None
+    """Start and stop in the file, as stored, of what belongs to the piece; None for all of it."""
 
 
 class Source(Section):

@@ -1,15 +1,19 @@
 """Wikipedia dumps: MediaWiki XML, as it is or compressed, one document an article.
 
-The XML is read as a stream, so memory does not grow with the dump; concatenated bzip2 streams
-(``multistream``) are read like one. Redirects and pages outside the article namespace are left
-out. A text is the title, a blank line, and the article's wikitext as plain text. ``byte_offset``
-is that of the ``<page>`` element in the decompressed XML.
+The XML is read as a stream, so memory does not grow with the dump. A large multistream dump is several
+pieces (``sources.multistream``), each with what stands before the first page read in front of it; other
+dumps are one. Redirects and pages outside the article namespace are left out. A text is the title, a
+blank line, and the article's wikitext as plain text. ``byte_offset`` is that of the ``<page>`` element in
+the decompressed XML; past the first stream of a .bz2 file it is where in the file the compressed stream
+starts that holds the element, as in Wikimedia's index: what stands before need not be decompressed to
+find a page again, nor to know its id.
 Format: https://www.mediawiki.org/xml/export-0.11.xsd
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -18,7 +22,9 @@ from xml.parsers import expat
 
 from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
+from towpath.data.sources import Piece, multistream
 from towpath.data.sources.file_source import FileSource
+from towpath.data.sources.found import find_files, root_of
 from towpath.data.sources.limits import (
     MAX_DOCUMENT_BYTES,
     NOT_XML,
@@ -28,10 +34,15 @@ from towpath.data.sources.limits import (
     feed,
     time_limit,
 )
+from towpath.data.sources.multistream import Chunk
 from towpath.data.sources.streams import DamagedFile, opened
 from towpath.data.sources.wikitext import Namespaces, plain_text
 
+Span = tuple[int, int]
+"""Start and stop in a .bz2 file, in bytes as stored."""
+
 _CHUNK_BYTES = 1 << 20
+_BZIP2 = ".bz2"
 _MEDIA, _CATEGORY = "6", "14"  # numbers of the namespaces, the same in every language
 _OF_A_PAGE = {"title": "title", "ns": "namespace", "timestamp": "timestamp", "text": "wikitext"}
 _KEPT = frozenset({"base", "namespace", "title", "ns", "timestamp", "text"})
@@ -48,20 +59,38 @@ class WikipediaSource(FileSource):
     licence: str = "CC-BY-SA-4.0"
     """SPDX identifier of the texts' licence."""
 
+    def pieces(self) -> Sequence[Piece]:
+        """The dumps in the order of their paths; of a large multistream dump ranges of about 64 MiB."""
+        found = find_files(self.path, self.suffixes)
+        pieces = []
+        for path in found.paths:
+            size_bytes = path.stat().st_size
+            spans = multistream.ranges(path) if path.suffix == _BZIP2 else [(0, size_bytes)]
+            pieces += [Piece(found.place(path), stop - start, (start, stop)) for start, stop in spans]
+        return pieces
+
+    def read(self, piece: Piece) -> Iterator[Document | Rejected]:
+        """The articles of one dump, or of a range of it."""
+        return self._articles(root_of(self.path) / piece.place, piece.place, piece.span)
+
     def read_file(self, path: Path, place: str) -> Iterator[Document | Rejected]:
         """Every article, in the dump's order; then a rejected one where a dump is cut short."""
+        return self._articles(path, place, None)
+
+    def _articles(self, path: Path, place: str, span: Span | None) -> Iterator[Document | Rejected]:
         page = None
-        pages = read_pages(path)
+        pages = read_pages(path, span)
         while True:
             try:
                 page = next(pages)
             except StopIteration:
                 return
             except DataError as error:
-                if page is None:
-                    raise
                 reason = error.reason if isinstance(error, DamagedFile) else "truncated_file"
-                yield Rejected(self.document("", path=place, byte_offset=page.byte_offset + 1), reason)
+                if page is None and reason != "too_large" and _is_whole(path, span):
+                    raise
+                offset = page.byte_offset + 1 if page else span[0] if span else 0
+                yield Rejected(self.document("", path=place, byte_offset=offset), reason)
                 return
             yield self._document(page, place)
 
@@ -99,26 +128,41 @@ class Page:
     """Whether ``wikitext`` is only the start of one of more than ``MAX_DOCUMENT_BYTES``."""
 
 
-def read_pages(path: Path) -> Iterator[Page]:
-    """The articles of the dump ``path``.
+def read_pages(path: Path, span: Span | None = None) -> Iterator[Page]:
+    """The articles of the dump ``path``, or of the range ``span`` of it (``multistream.ranges``).
 
     Raises:
         DataError: the file is cut short, damaged or not XML.
     """
-    reader, fed_bytes = _Reader(), 0
-    with opened(path) as stream:
-        try:
-            while chunk := stream.read(_CHUNK_BYTES):
-                fed_bytes = feed(reader.parser, chunk, fed_bytes)
-                yield from reader.take()
-            reader.parser.Parse(b"", True)
-        except NOT_XML as error:
-            yield from reader.take()  # whole articles before the damage
-            raise DataError(
-                f"{path} is not a whole MediaWiki dump: {error}. "
-                "Expected an uncut pages-articles file; fetch it again."
-            ) from error
+    reader = _Reader()
+    try:
+        for chunk in _chunks(path, span):
+            reader.feed(chunk)
+            yield from reader.take()
+        reader.end(is_last=span is None or span[1] == path.stat().st_size)
+    except NOT_XML as error:
+        yield from reader.take()  # whole articles before the damage
+        raise DataError(
+            f"{path} is not a whole MediaWiki dump: {error}. "
+            "Expected an uncut pages-articles file; fetch it again."
+        ) from error
     yield from reader.take()
+
+
+def _chunks(path: Path, span: Span | None) -> Iterator[Chunk]:
+    if path.suffix != _BZIP2:
+        with opened(path) as stream:
+            while content := stream.read(_CHUNK_BYTES):
+                yield Chunk(0, content)
+        return
+    start, stop = span or (0, path.stat().st_size)
+    if start:
+        yield from multistream.read_range(path, 0, 1)  # the first stream, which has no page
+    yield from multistream.read_range(path, start, stop)
+
+
+def _is_whole(path: Path, span: Span | None) -> bool:
+    return span is None or span == (0, path.stat().st_size)
 
 
 @dataclass
@@ -137,9 +181,26 @@ class _Reader:
         self.parser.EndElementHandler = self._end
         self.parser.CharacterDataHandler = self._characters
         self.parser.StartDoctypeDeclHandler = self._refuse_doctype
+        self._fed_bytes = 0
+        self._streams: list[int] = []
+        self._starts: list[int] = []  # how much was fed before each of them
         self._collected: list[str] | None = None
         self._n_chars = self._depth = 0
         self._attributes: dict[str, str] = {}
+
+    def feed(self, chunk: Chunk) -> None:
+        """Parse what comes next."""
+        if not self._streams or self._streams[-1] != chunk.stream:
+            self._streams.append(chunk.stream)
+            self._starts.append(self._fed_bytes)
+        self._fed_bytes = feed(self.parser, chunk.content, self._fed_bytes)
+
+    def end(self, *, is_last: bool) -> None:
+        """See that the dump ends here, or before the next range that no page is open."""
+        if is_last:
+            self.parser.Parse(b"", True)
+        elif self.page is not None:
+            raise expat.ExpatError("a page does not end before the next range of pages")
 
     def take(self) -> list[Page]:
         """The pages gathered since the last call."""
@@ -150,7 +211,9 @@ class _Reader:
         self._depth += 1
         check_depth(self._depth)
         if tag == "page":
-            self.page = Page(self.parser.CurrentByteIndex, self.site, self.namespaces)
+            place = self.parser.CurrentByteIndex
+            stream = self._streams[bisect_right(self._starts, place) - 1]
+            self.page = Page(stream or place, self.site, self.namespaces)
         elif tag == "redirect" and self.page is not None:
             self.page.redirect = True
         elif tag in _KEPT:
