@@ -138,7 +138,8 @@ def cut(lines: Iterable[Line], separator: bytes | None, cut_bytes: int | None) -
             if line.problem:
                 yield line
             continue
-        for offset, stretch in _stretches(line, cut_bytes):
+        is_whole = line.byte_offset and (cut_bytes is None or len(line.raw) <= cut_bytes)
+        for offset, stretch in [line[:2]] if is_whole else _stretches(line, cut_bytes):
             while cut_bytes is not None and piece.raw and len(piece.raw) + len(stretch) > cut_bytes:
                 after_blank = piece.blank_end if piece.blank_end >= max(cut_bytes // 2, 1) else None
                 yield from piece.taken(after_blank)

@@ -25,7 +25,7 @@ Python and the parsers need up to thirty times as much (measured: JSON of nothin
 this keeps a document below 512 MB."""
 SHOWN_BYTES: Final = 1 << 16
 """How much of a record that is too long goes into its ``Rejected``."""
-MAX_RATIO: Final = 1_000
+MAX_RATIO: Final = 1_100
 """How many times its stored size a compressed file may hold, once it holds ``RATIO_FREE_BYTES``. Deflate
 can't do better than 1,032; Zstandard and bzip2 make a terabyte of a megabyte."""
 RATIO_FREE_BYTES: Final = 64 << 20

@@ -259,9 +259,10 @@ def _rows(path: Path) -> Iterator[_Row | _Damage]:
         raise DataError(f"{path}: {error}") from error
     except (*NOT_XML, DamagedFile) as error:
         yield from rows
-        if not (found or rows):
+        reason = _reason(error)
+        if not (found or rows) and reason != "too_large":
             raise DataError(f"{path} is not a Stack Exchange dump: {error}. Expected Posts.xml.") from error
-        yield _Damage(parser.CurrentByteIndex, _reason(error))
+        yield _Damage(max(parser.CurrentByteIndex, 0), reason)
 
 
 def _reason(error: Exception) -> str:

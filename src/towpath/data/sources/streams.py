@@ -2,7 +2,7 @@
 
 gzip, bzip2 and Zstandard, of one stream or many in a row. What a damaged file holds before its damage
 is given before the error comes; a stream that ends too early is an error too, and so is one that holds
-more than a thousand times its stored size (``limits.MAX_RATIO``).
+more than 1,100 times its stored size (``limits.MAX_RATIO``).
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, cast
 
 from towpath.core.errors import DataError
 from towpath.data.sources.limits import (
@@ -41,8 +40,7 @@ class DamagedFile(DataError):  # noqa: N818 - it says what happened
         self.reason: Damage = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line with its end, or what was in its place."""
 
     byte_offset: int
@@ -99,7 +97,7 @@ def read_lines(
                 yield line
                 offset += max(len(line.raw), 1)
     except DamagedFile as error:
-        if offset == 0:
+        if offset == 0 and error.reason != "too_large":
             raise
         yield Line(offset, b"", error.reason)
 
