@@ -24,7 +24,9 @@ COMMON = [prose(seed, 180) for seed in range(100, 106)]
 
 def config_of(path: Path, substrings: dict[str, Any] | None = None, **fields: Any) -> DataConfig:
     given = {"enabled": True, "min_rest_chars": 250, **(substrings or {})}
-    return files_config(path, **{"filters": [], "validation_share": 0, "substrings": given, **fields})
+    return files_config(
+        path, **{"filters": [], "validation_share": 0, "substrings": given, "workers": 1, **fields}
+    )
 
 
 def made_earlier(store: Store, json_lines: WriteLines, **fields: Any) -> Artifact:

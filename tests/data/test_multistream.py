@@ -194,7 +194,7 @@ def test_the_real_sample_as_a_multistream_dump(
     path = tmp_path / "multistream.xml.bz2"
     written(path, [header, *groups, "</mediawiki>"])
     whole = read(path)
-    ranges_of(100_000)
+    ranges_of(20_000)
     assert len(multistream.ranges(path)) > 2
     assert read(path) == whole
     texts = [item.text for item in whole if isinstance(item, Document)]

@@ -25,8 +25,11 @@ from pathlib import Path
 from towpath.core.artifacts import Store
 from towpath.data import DataConfig, make_documents
 home, corpus, engine = sys.argv[1:]
-config = DataConfig(sources=[{"type": "files", "path": corpus}], part_bytes=8_000, engine=engine)
-print(make_documents(Store(Path(home)), config).path)
+common = dict(part_bytes=8_000, engine=engine, substrings={"enabled": True})
+config = DataConfig(sources=[{"type": "files", "path": corpus}], **common)
+earlier = make_documents(Store(Path(home)), config)
+later = DataConfig(sources=[{"type": "files", "path": corpus + "-later"}], against=(earlier.id,), **common)
+print(make_documents(Store(Path(home)), later).counts)
 """
 
 
@@ -57,6 +60,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts += [prose(file, 400), " ".join([*changed[:200], "changed", *changed[201:]])]
         lines = [*(json.dumps({"text": text}) for text in texts), "{"]
         (folder / f"{file}.jsonl").write_text("\n".join(lines))
+    later = folder.with_name(f"{folder.name}-later")
+    later.mkdir()
+    for file in range(3):
+        texts = [f"{prose(80 + 8 * file + seed)}\n{prose(8 * file + seed)}" for seed in range(8)]
+        lines = [json.dumps({"text": text}) for text in texts]
+        (later / f"{file}.jsonl").write_text("\n".join(lines))
     return folder
 
 
@@ -84,6 +93,10 @@ def test_ray_makes_the_same_bytes_as_this_machine_also_after_a_kill(
 ) -> None:
     expected = made(tmp_path / "native", corpus, "native")
     assert {key.split()[0] for key in expected} == {"records", "features", "documents"}
+    assert any(name.endswith(".fingerprints") for files in expected.values() for name in files)
+    datasets = {item.id: item for item in Store(tmp_path / "native").all("documents")}
+    [later] = [item for item in datasets.values() if datasets.keys() & set(item.parents)]
+    assert later.counts["characters"] < 0.8 * later.counts["kept"] * 2 * len(prose(0))  # half is earlier text
     assert made(tmp_path / "ray", corpus, "ray", address) == expected
     for done in ("records/*/done/part-*", "features/*/done/part-*", "documents/*/done/train*"):
         home = tmp_path / done.partition("/")[0]
