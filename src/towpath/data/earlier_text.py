@@ -24,7 +24,7 @@ from towpath.core.texts import Texts
 from towpath.data import engine
 from towpath.data.config import SubstringsConfig
 from towpath.data.cutting import Cut
-from towpath.data.dedup.known import Known, in_both, known_spans
+from towpath.data.dedup.known import Known, in_both, known_spans, sorted_unique
 from towpath.data.dedup.substring import whole_stretches
 from towpath.data.groups import Group
 from towpath.data.kernels.fingerprints import Winnowing, fingerprints
@@ -40,7 +40,7 @@ _IN_A_RANGE = 1 << 22
 def content_of(texts: Texts, min_bytes: int) -> bytes:
     """What the file of fingerprints of ``texts`` holds; stretches of ``min_bytes`` are found by it."""
     found = fingerprints(texts, Winnowing.for_stretches(min_bytes))
-    return np.unique(found.values).astype(_KIND).tobytes()
+    return sorted_unique(found.values).astype(_KIND).tobytes()
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _write_known(folder: Path, n_ours: int, earlier: Sequence[Path]) -> None:
 
 def _write_range(task: _Range) -> Path:
     groups = [_of_range(path, task) for path in task.work.glob("group-*")]
-    ours = np.unique(np.concatenate(groups))
+    ours = sorted_unique(np.concatenate(groups))
     theirs = (path for folder in task.earlier for path in folder.glob(f"index/*/part-*{SUFFIX}"))
     found = in_both(ours, (_of_range(path, task) for path in theirs))
     task.path.write_bytes(ours[found].tobytes())
