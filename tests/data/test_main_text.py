@@ -29,13 +29,13 @@ from towpath.data.kernels.main_text_reference import (
 
 MARKUP = """
 <p> </p> <div> </div> <div/class=menu> <div/class='Site-Nav'id=a> <div/id=x-cookie> <span/class=share__icon>
-</span> <a> </a> <a/rel=author> <b </b> <i </i> <ul> <ol> <li> </li> </ul> </ol> <dl> <dt> <dd> </dl> <br> <hr>
-</br> <table> <tr> <td> <th> </table> <tbody> <caption> <pre> </pre> <h1> <h2 </h2> <nav> </nav> <footer>
-</footer> <aside> </aside> <script> </script> <title> </title\t> <textarea> <svg> </svg> <!-- --> <!x <?y </3
-<article/class=post-content> </article> <main> </main> <section/role=menu> <figure> <p/hidden> <button>
-<p/style='display:none'> <p/style='visibility:\thidden'> <meta/name='ROBOTS'content='noai'> <body> <html/id=a>
-<meta/charset=utf-8> <meta/http-equiv=x\tcontent='a;charset=b'> <td/class=nav> class= style=' " ' = > / <
-&amp; &nbsp; &#x41; \ue000 \u00b6
+</span> <a> </a> <a/rel=author> <b </b> <i </i> <ul> <ol> <li> </li> </ul> </ol> <dl> <dt> <dd> <br> <hr>
+</br> </dl> <table> <tr> <td> <th> </table> <tbody> <caption> <pre> </pre> <h1> <h2 </h2> <nav> </nav>
+<footer> </footer> <aside> </aside> <script> </script> <title> </title\t> <textarea> <svg> </svg> <!-- -->
+<!x <?y </3 <article/class=post-content> </article> <main> </main> <section/role=menu> <figure> <p/hidden>
+<button> <p/style='display:none'> <p/style='visibility:\thidden'> <meta/name='ROBOTS'content='noai'> <body>
+<html/id=a> <meta/charset=utf-8> <meta/http-equiv=x\tcontent='a;charset=b'> <td/class=nav> class= style=' "
+' = > / < &amp; &nbsp; &#x41; \ue000 \u00b6
 """.replace("\n", " ").split(" ")
 
 
@@ -122,6 +122,7 @@ def test_elements_called_like_boilerplate_go_when_asked_for_and_it_is_told() -> 
     html = "<div id=Comments>a</div><p class='x-Promo'>b</p><p id=promo>c</p>"
     found = main_text(html.encode(), MAIN | HIDE)
     assert (found.text, found.hides) == (b"c", True)
+    assert lines_of("a<pre>b <b class=comment>c</b></pre>") == ["a", "b c"]
     found = main_text(html.encode(), MAIN)
     assert (found.text, found.hides) == (b"a\n\nb\n\nc", False)
 
@@ -136,8 +137,9 @@ def test_lists_tables_and_code_can_be_left_out_and_all_can_be_kept() -> None:
 def test_title_and_metas_are_found_wherever_they_stand() -> None:
     html = (
         "<meta charset=x><title> A &amp; B</title ><svg><title>no</title></svg><title>2</title><p>a"
-        "<META content='noai' name=Robots><meta http-equiv=c content='t; charset=y'><!-- <meta name=robots content=b> -->"
-        "<meta name=tdm-reservation content=1><noscript><meta name=robots content=c></noscript>"
+        "<META content='noai' name=Robots><meta http-equiv=c content='t; charset=y'>"
+        "<!-- <meta name=robots content=b> --><meta name=tdm-reservation content=1>"
+        "<noscript><meta name=robots content=c></noscript>"
     ) + "<meta charset=z>" * MAX_METAS
     found = main_text(html.encode(), MAIN)
     assert found == reference_main_text(html.encode(), MAIN)

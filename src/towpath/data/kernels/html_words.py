@@ -131,8 +131,8 @@ _RULES: list[tuple[int, list[str]]] = [
     (
         EXCLUDED | AT_START | IN_CLASS,
         _joined(
-            "social socialmedia socialsearch share sharedaddy syndication newsletter sharing follow email like "
-            "likes feedback engagement brandengagement facebook twitter subscribe",
+            "social socialmedia socialsearch share sharedaddy syndication newsletter sharing follow email "
+            "like likes feedback engagement brandengagement facebook twitter subscribe",
             "_ post link links section icon icons btn button buttons target",
         ),
     ),

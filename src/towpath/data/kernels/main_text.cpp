@@ -62,7 +62,7 @@ private:
         if (flags & (NEVER | unwanted_)) return true;
         if (!main_ || flags & KEPT) return false;
         if (flags & NOT_MAIN || said & EXCLUDED || (said & EXCLUDED_ITEM && flags & ITEM_LIKE)) return true;
-        if (said & CALLED_SO) {
+        if (said & CALLED_SO && !n_pre_) {
             found_[2] = 1;
             return true;
         }

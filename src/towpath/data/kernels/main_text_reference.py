@@ -360,7 +360,7 @@ class _Writer:
             return False
         if flags & w.NOT_MAIN or said & w.EXCLUDED or (said & w.EXCLUDED_ITEM and flags & w.ITEM_LIKE):
             return True
-        if said & w.CALLED_SO:
+        if said & w.CALLED_SO and not self.n_pre:  # inside is code with comments of its own
             reading.hides = True
             return True
         if flags & w.BULLETS and _is_links(node, 5, 0):
