@@ -48,10 +48,13 @@ class TrainingState:
     facts: Mapping[str, Any]
 
 
-def random_state() -> dict[str, Tensor]:
-    """The state of torch's generators, CPU and every GPU."""
+def random_state(device: torch.device | None = None) -> dict[str, Tensor]:
+    """The state of torch's generators: the CPU's, and of ``device`` alone or of every GPU."""
     states = {"cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
+    if device is not None:
+        if device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(device)
+    elif torch.cuda.is_available():
         states |= {f"cuda:{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
     return states
 
@@ -79,9 +82,14 @@ def save_state(folder: Path, state: TrainingState, keep: int) -> Path:
         return finish_save(partial, state, keep)
 
 
+def save_folder(folder: Path, step: int) -> Path:
+    """Where the save of ``step`` lies."""
+    return folder / f"{_PREFIX}{step:06d}"
+
+
 def partial_folder(folder: Path, step: int) -> Path:
     """Where the save of ``step`` lies while it is written."""
-    return folder / f"{_PREFIX}{step:06d}{_PARTIAL}"
+    return save_folder(folder, step).with_name(f"{_PREFIX}{step:06d}{_PARTIAL}")
 
 
 @contextmanager

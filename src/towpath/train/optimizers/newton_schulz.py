@@ -78,8 +78,26 @@ class Muon(torch.optim.Optimizer):
         update = gradient.lerp(buffer, momentum)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
         sizes = group["row_parts"] or (len(parameter),)
+        if hasattr(parameter, "placements"):
+            _add_to_cut(parameter, update, sizes, group)
+            return
         for part, direction in zip(parameter.split(sizes), update.split(sizes), strict=True):
             rows, columns = part.shape
             scale = max(1.0, rows / columns) ** 0.5
             step = orthogonalize(direction, group["iterations"]).to(part.dtype)
             part.add_(step, alpha=-group["lr"] * scale)
+
+
+def _add_to_cut(parameter: Tensor, update: Tensor, sizes: tuple[int, ...], group: dict[str, Any]) -> None:
+    """The update of a matrix of which each process holds a part: gather, orthogonalise, keep one's own part.
+
+    Every process of the matrix does the same iteration, so nothing but the momentum is sent.
+    """
+    from towpath.train.parallel.shards import cut_like, in_one_piece
+
+    steps = []
+    for direction in in_one_piece(update).split(sizes):
+        rows, columns = direction.shape
+        step = orthogonalize(direction, group["iterations"]).to(direction.dtype)
+        steps.append(step * max(1.0, rows / columns) ** 0.5)
+    parameter.add_(cut_like(torch.cat(steps), parameter), alpha=-group["lr"])

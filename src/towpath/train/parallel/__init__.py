@@ -24,6 +24,8 @@ PARALLEL = Catalogue(
     "parallel mode",
     {
         "single": "towpath.train.parallel.single:SingleConfig",
+        "ddp": "towpath.train.parallel.ddp:DDPConfig",
+        "fsdp": "towpath.train.parallel.fsdp:FSDPConfig",
     },
     group="towpath.parallel",
 )

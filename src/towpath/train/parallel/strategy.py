@@ -124,7 +124,7 @@ class Strategy:
         Raises:
             DiskFullError: no room; every earlier save is untouched. In every process alike.
         """
-        parameters: dict[str, Tensor] = dict(self.trained.named_parameters())
+        parameters: dict[str, Tensor] = dict(self.plain.named_parameters())
         state = TrainingState(step, parameters, self.optimizer.tensors(), self.random_states(), facts)
         save_state(folder, state, self.config.keep_checkpoints)
 
@@ -135,7 +135,7 @@ class Strategy:
             TrainError: they are of another model or optimizer.
         """
         state = saved.state()
-        parameters = dict(self.trained.named_parameters())
+        parameters = dict(self.plain.named_parameters())
         check_names(parameters, state.model, saved.path)
         with torch.no_grad():
             for name, value in state.model.items():
