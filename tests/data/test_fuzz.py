@@ -42,6 +42,35 @@ SOURCES: dict[str, tuple[str, str]] = {
 """Type, the suffix that its files get, and real files to start from."""
 
 
+MARK = b"\xff--\xff"
+_BOOK = (
+    b"META-INF/container.xml\n<container><rootfile full-path='O/p.opf'/></container>",
+    b"O/p.opf\n<package><metadata><title>T</title></metadata><manifest><item id='a' href='a.xhtml' "
+    b"media-type='application/xhtml+xml'/></manifest><spine><itemref idref='a'/></spine></package>",
+    b"O/a.xhtml\n<html><body><h1>One</h1><p>First page.</p></body></html>",
+)
+_PAPER = (
+    b"main.tex\n\\documentclass{a}\\newcommand{\\b}[1]{#1}\\begin{document}\\input{c}\\b{d}\\end{document}",
+    b"c.tex\nwords $x^2$",
+    b">../../d.tex\n",
+)
+_LINES = b'{"text": "a", "meta": {"pile_set_name": "Github"}}\n{"text": ["b", "c"]}\n'
+_PAGE = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<html><body><p>Words of a page.</p></body></html>"
+CONTAINERS: dict[str, tuple[str, str, bytes]] = {
+    "arxiv": ("arxiv", ".tar.gz", MARK.join(_PAPER)),
+    "books": ("books", ".epub", MARK.join(_BOOK)),
+    "lines of the pile": ("pile", ".jsonl.zst", _LINES),
+    "pile": ("pile", ".tar", MARK.join([b"a.zst\n" + _LINES, b"b.zst\n" + _LINES])),
+    "pubmed": (
+        "pubmed",
+        ".tar.gz",
+        b"a.nxml\n<article><body><p>a</p></body></article>" + MARK + b"b.xml.gz\n<a/>",
+    ),
+    "warc": ("warc", ".warc.gz", MARK.join([b"response\n" + _PAGE, b"conversion\nwords", b"metadata\n{}"])),
+}
+"""Type, suffix, and what the fuzzer changes before ``fuzz_source`` packs it."""
+
+
 def plain(path: Path) -> bytes:
     """The start of a file, decompressed."""
     openers: dict[str, Callable[..., object]] = {".gz": gzip.open}
@@ -64,21 +93,37 @@ def test_no_bytes_crash_or_hang_a_source(kind: str, shared_data: Path, tmp_path:
     for number, path in enumerate(sorted(shared_data.glob(pattern))[:SEEDS]):
         (seeds / f"{number}{suffix}").write_bytes(plain(path))
     assert any(seeds.iterdir()), pattern
+    fuzz(kind, suffix, tmp_path, SECONDS)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_no_member_of_a_valid_container_crashes_or_hangs_a_source(name: str, tmp_path: Path) -> None:
+    pytest.importorskip("atheris")
+    kind, suffix, seed = CONTAINERS[name]
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "found").mkdir()
+    (tmp_path / "seeds" / "0").write_bytes(seed)
+    fuzz(kind, suffix, tmp_path, SECONDS)
+
+
+def fuzz(kind: str, suffix: str, folder: Path, seconds: int) -> None:
+    """Run the fuzzer on the seeds in ``folder``."""
     script = Path(__file__).parent / "fuzz_source.py"
     limits = [
-        f"-max_total_time={SECONDS}",
+        f"-max_total_time={seconds}",
         f"-rss_limit_mb={RSS_LIMIT_MB}",
         f"-timeout={SECONDS_PER_INPUT}",
-        f"-artifact_prefix={tmp_path}/",
+        f"-artifact_prefix={folder}/",
         f"-max_len={2 * SEED_BYTES}",
     ]
     answer = subprocess.run(
-        [sys.executable, str(script), kind, suffix, *limits, str(found), str(seeds)],
+        [sys.executable, str(script), kind, suffix, *limits, str(folder / "found"), str(folder / "seeds")],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
-        timeout=60 + 4 * SECONDS,
-        env={**os.environ, "TMPDIR": str(tmp_path), "OMP_NUM_THREADS": "1"},
+        cwd=folder,
+        timeout=60 + 4 * seconds,
+        env={**os.environ, "TMPDIR": str(folder), "OMP_NUM_THREADS": "1"},
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     assert "Done" in answer.stderr

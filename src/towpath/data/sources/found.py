@@ -1,4 +1,8 @@
-"""Which files a path of the run file means: one file, all files of a folder, or those of a glob."""
+"""Which files a path of the run file means: one file, all files of a folder, or those of a glob.
+
+Links below a folder that lead out of it are passed over: a folder that somebody else filled would
+choose which of this machine's files become training text. A file that the run file names itself may be one.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +38,8 @@ class Found:
 
 
 def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
-    """The files that ``pattern`` means and whose kind is one of ``suffixes``; hidden ones are left out.
+    """The files that ``pattern`` means and whose kind is one of ``suffixes``; left out are hidden ones
+    and links that lead out of the folder.
 
     Raises:
         DataError: there are none.
@@ -42,7 +47,7 @@ def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
     path = Path(pattern).expanduser()
     root = root_of(pattern)
     if path.is_file():
-        return _supported(pattern, root, [path], suffixes)
+        return _supported(pattern, root, [path], suffixes, links=True)
     if path.is_dir():
         return _supported(pattern, root, list(path.rglob("*")), suffixes)
     if not glob.has_magic(pattern):
@@ -70,17 +75,30 @@ def kind_of(path: Path) -> str:
     return Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
 
 
-def _supported(pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequence[str]) -> Found:
+def _supported(
+    pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequence[str], *, links: bool = False
+) -> Found:
     chosen = [path for path in paths if kind_of(path) in suffixes and not _hidden(path, root)]
     chosen = [path for path in chosen if path.is_file()]
+    n_files = len(chosen)
+    chosen = [path for path in chosen if links or not _leads_out(path, root)]
     if not chosen:
         what = f"{pattern!r} holds no file that can be read" if paths else f"{pattern!r} is an empty folder"
+        if n_files:
+            what += f"; its {n_files} links lead out of it and are passed over: name such a file itself"
         raise DataError(f"{what}. {_expected(suffixes)}")
     return Found(root, tuple(sorted(chosen, key=lambda path: path.relative_to(root).as_posix())))
 
 
 def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    own = root.resolve()
+    folders = path.parents[: len(path.relative_to(root).parts) - 1]
+    is_linked = any(part.is_symlink() for part in (path, *folders))
+    return is_linked and not path.resolve().is_relative_to(own)
 
 
 def _expected(suffixes: Sequence[str]) -> str:
