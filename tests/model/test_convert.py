@@ -117,8 +117,8 @@ def test_greedy_generation_agrees_with_transformers(model: Decoder) -> None:
         (lambda: gpt2(layer_norm_epsilon=1e-6), "layer_norm_epsilon = 1e-06"),
         (lambda: qwen3(attention_bias=True), "attention_bias = True"),
         (
-            lambda: qwen3(rope_parameters={"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}),
-            "rope_type = 'linear'",
+            lambda: qwen3(rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}),
+            "rope_type = 'dynamic'",
         ),
         (
             lambda: transformers.BertModel(transformers.BertConfig(num_hidden_layers=1, hidden_size=24)),

@@ -36,7 +36,7 @@ def attend(
 ) -> Float[Tensor, "B H T D"]:
     """See ``Attend``."""
     n_queries, n_keys = q.shape[2], k.shape[2]
-    hidden = _mask_rule(sight, n_queries, n_keys)
+    hidden = _mask_rule(sight, n_queries, n_keys, q.device)
     block_mask = None
     if hidden is not None:
         batch = None if sight.documents is None and sight.mask is None else q.shape[0]
@@ -54,18 +54,21 @@ def attend(
     return gathered
 
 
-def _mask_rule(sight: Sight, n_queries: int, n_keys: int) -> Callable[..., Tensor] | None:
+def _mask_rule(
+    sight: Sight, n_queries: int, n_keys: int, device: torch.device
+) -> Callable[..., Tensor] | None:
     """``Sight``'s rules for one pair of query and key; None where all are seen."""
-    offset, pattern, documents = n_keys - n_queries, sight.pattern, sight.documents
+    offset, documents = n_keys - n_queries, sight.documents
+    rule = None if sight.pattern is None else sight.pattern.rule(n_keys, device)
     mask = None if sight.mask is None else _four_dimensions(sight.mask)
-    if not sight.causal and pattern is None and documents is None and mask is None:
+    if not sight.causal and rule is None and documents is None and mask is None:
         return None
 
     def sees(b: Tensor, h: Tensor, query: Tensor, key: Tensor) -> Tensor:
         place = query + offset
         seen = key <= place if sight.causal else key >= 0
-        if pattern is not None:
-            seen = seen & pattern.sees(place, key, n_keys)
+        if rule is not None:
+            seen = seen & rule(place, key)
         if documents is not None:
             seen = seen & (documents[b, place] == documents[b, key])
         if mask is not None:

@@ -72,6 +72,7 @@ def _their_rope(config: ModernConfig) -> dict[str, Any]:
         case LinearScaling():
             return {"rope_type": "linear", "rope_theta": positions.theta, "factor": scaling.factor}
         case YarnScaling():
+            given = scaling.attention_factor
             return {
                 "rope_type": "yarn",
                 "rope_theta": positions.theta,
@@ -79,7 +80,7 @@ def _their_rope(config: ModernConfig) -> dict[str, Any]:
                 "original_max_position_embeddings": scaling.original_positions,
                 "beta_fast": scaling.beta_fast,
                 "beta_slow": scaling.beta_slow,
-                "attention_factor": scaling.magnitude,
+                **({} if given is None else {"attention_factor": given}),
             }
         case _:
             refuse(**{"positions.scaling.type": (scaling.type, False)})

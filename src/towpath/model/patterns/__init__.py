@@ -10,7 +10,7 @@ D any dimensions, broadcast against each other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -19,6 +19,7 @@ from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
 
 if TYPE_CHECKING:
+    import torch
     from jaxtyping import Bool, Int
     from torch import Tensor
 
@@ -53,6 +54,10 @@ class Pattern(Section):
         Comparisons of its arguments alone, so that a kernel can ask it for one pair at a time.
         """
         raise NotImplementedError
+
+    def rule(self, n_tokens: int, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+        """``sees`` for ``n_tokens`` tokens, with whatever it looks up already on ``device``."""
+        return lambda query, key: self.sees(query, key, n_tokens)
 
     def key_ranges(self, first: int, stop: int, n_tokens: int) -> list[tuple[int, int]]:
         """Ranges (first, stop) of the keys that queries ``first`` to ``stop - 1`` may see.

@@ -8,6 +8,7 @@ follow, and a key-value cache gives the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
@@ -18,6 +19,7 @@ from pydantic import Field
 from towpath.model.patterns import Pattern, joined
 
 if TYPE_CHECKING:
+    import torch
     from jaxtyping import Bool, Int
     from torch import Tensor
 
@@ -39,10 +41,14 @@ class BlockSparse(Pattern):
 
     def sees(self, query: Int[Tensor, "*#D"], key: Int[Tensor, "*#D"], n_tokens: int) -> Bool[Tensor, "*#D"]:
         """See ``Pattern.sees``."""
+        return self.rule(n_tokens, query.device)(query, key)
+
+    def rule(self, n_tokens: int, device: torch.device) -> Callable[[Tensor, Tensor], Tensor]:
+        """See ``Pattern.rule``."""
         import torch
 
-        kept = torch.from_numpy(self.kept_blocks(n_tokens)).to(query.device)
-        return kept[query // self.block_tokens, key // self.block_tokens]
+        kept, size = torch.from_numpy(self.kept_blocks(n_tokens)).to(device), self.block_tokens
+        return lambda query, key: kept[query // size, key // size]
 
     def key_ranges(self, first: int, stop: int, n_tokens: int) -> list[tuple[int, int]]:
         """See ``Pattern.key_ranges``."""
