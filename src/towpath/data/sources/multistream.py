@@ -7,8 +7,8 @@ verified by decompressing its start, which checks the block's sum. A file of one
 elsewhere than before pages (pbzip2), is one range.
 Format: https://en.wikipedia.org/wiki/Bzip2#File_format
 
-The ``-index.txt.bz2`` beside a dump names the same places, and is not read: to seek in the dump takes
-less time, and a range must not depend on whether another file is there.
+The ``-index.txt.bz2`` beside a dump names the same places, and is not read: what a range is must not
+depend on whether another file is there, and a place is found in 0.1 s without it.
 """
 
 from __future__ import annotations
