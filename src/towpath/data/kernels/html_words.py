@@ -185,6 +185,7 @@ _RULES: list[tuple[int, list[str]]] = [
         _joined("_ l wp global page site full sticky", "head header foot right"),
     ),
 ]
+"""Bits of words in classes and ids. Where a word is in several rules, the first counts."""
 
 
 @cache
