@@ -8,11 +8,14 @@ three times as much with the backward pass. Lookups, norms and activations are n
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from collections.abc import Iterator
 
-from towpath.model.config import DecoderConfig, TransformerConfig
-from towpath.model.decoder import Decoder
+import torch
+from torch import Tensor, nn
+
+from towpath.model.config import TransformerConfig
+from towpath.model.encoder_decoder_config import T5Config
+from towpath.model.language_model import LanguageModel
 
 _WITH_BACKWARD = 3
 
@@ -23,25 +26,25 @@ def count_parameters(config: TransformerConfig) -> int:
     Raises:
         ModelError: ``config.vocab_size`` is not set.
     """
-    with torch.device("meta"):
-        return config.layout().num_parameters()
+    return _outline(config).num_parameters()
 
 
 def flops_per_token(
-    config: DecoderConfig, context_tokens: int | None = None, *, training: bool = True
+    config: TransformerConfig, context_tokens: int | None = None, *, training: bool = True
 ) -> int:
     """Floating point operations a token, the backward pass included when ``training``.
 
-    ``context_tokens``: how many tokens attention spans; None: the whole context.
+    ``context_tokens``: how many tokens attention spans; None: the whole context. Of an encoder-decoder a
+    token is one that is read and one that is written, with as many tokens each. A classifier's output
+    is not counted.
 
     Raises:
         ModelError: ``config.vocab_size`` is not set.
     """
     model = _outline(config)
-    weights = sum(module.weight.numel() for module in model.blocks.modules() if isinstance(module, nn.Linear))
-    head = model.head_weight.numel()
-    channels = config.n_layer * config.n_head * config.head_width
-    forward = 2 * (weights + head) + 4 * channels * (context_tokens or config.n_positions)
+    weights = sum(weight.numel() for weight in _matrices(model))
+    channels = _attentions(config) * config.n_head * config.head_width
+    forward = 2 * weights + 4 * channels * (context_tokens or config.n_positions)
     return forward * (_WITH_BACKWARD if training else 1)
 
 
@@ -51,7 +54,22 @@ def print_model_structure(model: nn.Module) -> None:
         print(f"{name}: {parameter.shape}")
 
 
-def _outline(config: DecoderConfig) -> Decoder:
-    """The decoder without memory for its weights."""
+def _matrices(model: LanguageModel) -> Iterator[Tensor]:
+    """The weights that multiply every token."""
+    head = model.head_weight
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module.weight is not head and name != "head.pooler":
+            yield module.weight
+    if head.shape[0] == model.tokens.num_embeddings:
+        yield head
+
+
+def _attentions(config: TransformerConfig) -> int:
+    """How often a token attends: once a layer, and once more where it looks at a source."""
+    return config.n_layer + 2 * config.decoder_layers if isinstance(config, T5Config) else config.n_layer
+
+
+def _outline(config: TransformerConfig) -> LanguageModel:
+    """The model without memory for its weights."""
     with torch.device("meta"):
         return config.layout()

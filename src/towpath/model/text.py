@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 from towpath.core.errors import ConfigError, ModelError
 from towpath.core.runfile import validated
 from towpath.model.config import MOST_NEW_TOKENS, SamplingConfig
-from towpath.model.decoder import Decoder
 from towpath.model.generate import generate
+from towpath.model.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from towpath.tokenizer import Tokenizer
@@ -30,7 +30,7 @@ class TextStep:
 
 
 def generate_text(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str,
     max_length: int = 100,
@@ -39,7 +39,8 @@ def generate_text(
 ) -> str:
     """``prompt`` and what the model makes of it, special tokens left out.
 
-    ``max_length`` is in tokens and counts the prompt, as in transformers. ``settings`` are further
+    ``max_length`` is in tokens and counts the prompt, as in transformers. An encoder-decoder answers
+    instead of going on: its answer alone comes back and is counted. ``settings`` are further
     fields of ``SamplingConfig``: ``generate_text(model, tokenizer, "Once", top_k=50, seed=1)``.
 
     Raises:
@@ -52,7 +53,8 @@ def generate_text(
             f"max_length = {max_length} is not between 1 and {MOST_NEW_TOKENS:,} tokens. Try 100."
         )
     prompt_ids = encode_prompt(tokenizer, prompt)
-    n_new = max_length - len(prompt_ids)
+    answers = model.config.family == "encoder-decoder"
+    n_new = max_length if answers else max_length - len(prompt_ids)
     if n_new < 1:
         raise ModelError(
             f"max_length = {max_length} counts the prompt, which has {len(prompt_ids)} tokens. "
@@ -60,11 +62,11 @@ def generate_text(
         )
     asked = dict(temperature=temperature, max_new_tokens=n_new, **settings)
     sampling = validated(SamplingConfig, asked, "generate_text")
-    return prompt + "".join(stream_text(model, tokenizer, prompt_ids, sampling))
+    return ("" if answers else prompt) + "".join(stream_text(model, tokenizer, prompt_ids, sampling))
 
 
 def stream_text(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str | Sequence[int],
     sampling: SamplingConfig,
@@ -75,7 +77,7 @@ def stream_text(
 
 
 def text_steps(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     prompt: str | Sequence[int],
     sampling: SamplingConfig,

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from towpath.core.errors import ModelError, need
 from towpath.model.config import TransformerConfig
 from towpath.model.convert.bert import BERTS
 from towpath.model.convert.gpt2 import GPT2
 from towpath.model.convert.qwen3 import QWEN3
+from towpath.model.convert.t5 import T5
 from towpath.model.convert.twin import Twin, our_tensors, their_tensors
 from towpath.model.language_model import LanguageModel, build
 from towpath.model.weights import check_tensors
@@ -29,9 +31,10 @@ _TWINS: dict[str, Callable[[Any], Twin]] = {
     "gpt2": lambda config: GPT2,
     "modern": lambda config: QWEN3,
     "bert": lambda config: BERTS[config.head],
+    "t5": lambda config: T5,
 }
 """Our type -> its counterpart, which may depend on the configuration."""
-_ALL = (GPT2, QWEN3, *BERTS.values())
+_ALL = (GPT2, QWEN3, *BERTS.values(), T5)
 
 
 def to_transformers(
@@ -51,7 +54,11 @@ def to_transformers(
     with torch.random.fork_rng(devices=[]):
         config = getattr(transformers, twin.config_class)(**twin.settings(model.config), **special)
         converted = getattr(transformers, twin.model_class)(config)
-    converted.to(model.tokens.weight.dtype).load_state_dict(dict(their_tensors(model, twin)))
+    tensors = dict(their_tensors(model, twin))
+    for copy, original in twin.copies.items():
+        if tensors[copy].data_ptr() != tensors[original].data_ptr():
+            _untie_(converted, copy, original)
+    converted.to(model.tokens.weight.dtype).load_state_dict(tensors)
     return converted.to(model.device).eval()
 
 
@@ -74,6 +81,15 @@ def from_transformers(hf_model: PreTrainedModel) -> LanguageModel:
         for key, tensor in model.state_dict().items():
             tensor.copy_(ours[key])
     return model.to(hf_model.device, hf_model.dtype).eval()
+
+
+def _untie_(hf_model: PreTrainedModel, copy: str, original: str) -> None:
+    """Give ``copy`` weights of its own where the class would share those of ``original``."""
+    shared = hf_model.get_parameter(original)
+    if hf_model.get_parameter(copy) is shared:
+        module, _, name = copy.rpartition(".")
+        setattr(hf_model.get_submodule(module), name, nn.Parameter(shared.detach().clone()))
+        hf_model.config.tie_word_embeddings = False
 
 
 def _twin_of(config: TransformerConfig) -> Twin:
