@@ -112,7 +112,7 @@ def fuzz(kind: str, suffix: str, folder: Path, seconds: int) -> None:
     limits = [
         f"-max_total_time={seconds}",
         f"-rss_limit_mb={RSS_LIMIT_MB}",
-        "-timeout=0",  # its timer is the one that the parsers' time limit takes; fuzz_source looks instead
+        "-timeout=3600",  # its alarm is the one of the parsers' time limit; fuzz_source looks at the time
         f"-artifact_prefix={folder}/",
         f"-max_len={2 * SEED_BYTES}",
     ]
