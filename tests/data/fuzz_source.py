@@ -50,7 +50,7 @@ def epub(data: bytes) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in dict(members(data)).items():
-            archive.writestr(name.replace("\0", ""), content)
+            archive.writestr(name.replace("\0", "") or "a", content)
     return packed.getvalue()
 
 
