@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.train.conftest import model, stage, weights
+from towpath.core.errors import TowpathError
 from towpath.train.config import TrainConfig
 from towpath.train.stage import run_stage
 
@@ -33,6 +34,9 @@ def start(work: Callable[[int], None], ranks: int, **environment: str) -> list[i
             try:
                 work(rank)
                 code = 0
+            except TowpathError as error:
+                print(error, file=sys.stderr)
+                code = error.exit_code
             except BaseException as error:
                 traceback.print_exc()
                 code = getattr(error, "exit_code", 1)

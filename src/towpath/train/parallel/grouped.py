@@ -117,8 +117,8 @@ class Grouped(Strategy):
         if gone is None:
             return error
         return LostRankError(
-            f"train: rank {self.rank} ends the job. Lost is {gone}. "
-            "Start the job again: it goes on from its last save."
+            f"train: rank {self.rank} ends the job. Lost is {gone}\n"
+            "Start it again: it goes on from its last save."
         )
 
     def leave(self, error: BaseException | None) -> None:

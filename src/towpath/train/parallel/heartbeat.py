@@ -21,7 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from torch.distributed.distributed_c10d import PrefixStore, Store, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from towpath.core.errors import TrainError
 
@@ -57,7 +57,7 @@ class _Sign:
         stack = "\n    ".join(self.beat["stack"])
         return (
             f"rank {rank} (host {self.beat['host']}, process {self.beat['process']}), last seen at step "
-            f"{self.beat['step']}; its stack then:\n    {stack}\n"
+            f"{self.beat['step']}; its stack then:\n    {stack}"
         )
 
 
@@ -183,7 +183,7 @@ class Heartbeat:
 
 
 def _said(rank: int, verdict: str) -> str:
-    return f"train: rank {rank} ends the job. {verdict}. Start it again: it goes on from its last save."
+    return f"train: rank {rank} ends the job. {verdict}\nStart it again: it goes on from its last save."
 
 
 def _exists(process: int) -> bool:

@@ -1,0 +1,57 @@
+"""One process of a job of which another dies: python lost_rank_job.py FOLDER MODE SIGNAL.
+
+Rank 1 sends SIGNAL to itself in step 6, the first time that it gets there; 0 sends none.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from tests.train.conftest import model, stage, train_config, weights
+from towpath.core.errors import TowpathError
+from towpath.train.stage import run_stage
+
+SECONDS = 6
+"""What a lost rank is named within here; 75 is the default."""
+
+
+def job_config(mode: str):
+    return train_config(
+        parallel={"type": mode, "lost_rank_seconds": SECONDS}, max_steps=10, learning_rate=6e-4
+    )
+
+
+def run(folder: Path, mode: str, number: int) -> None:
+    torch.set_num_threads(1)
+    one = stage(folder, job_config(mode))
+    source, done = one.batches, folder / "signalled"
+
+    class Deadly:
+        def batch(self, step: int):
+            time.sleep(number and 0.2)  # a sign is sent every 0.4 s
+            if number and step == 5 and os.environ["RANK"] == "1" and not done.exists():
+                done.touch()
+                os.kill(os.getpid(), number)
+            return source.batch(step)
+
+        describe = source.describe
+
+    one.batches = Deadly()
+    decoder = model(dropout=0.1)
+    run_stage(one, decoder)
+    if os.environ["RANK"] == "0":
+        save_file(weights(decoder), folder / "weights.safetensors")
+
+
+if __name__ == "__main__":
+    try:
+        run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+    except TowpathError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)

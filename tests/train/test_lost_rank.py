@@ -1,0 +1,74 @@
+"""A process that dies or stops is named, the job ends, starts again, and ends as if undisturbed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.train import lost_rank_job
+from tests.train.conftest import assert_same
+from tests.train.ranks import ended, final_weights, start
+from towpath.train.launch.local import supervise
+from towpath.train.parallel.ddp import DDPConfig
+from towpath.train.parallel.heartbeat import LOST, Heartbeat
+
+SLACK_SECONDS = 10
+"""Starting, and a machine with other work."""
+
+
+def disturbed(folder: Path, number: int) -> list[int]:
+    """A job of two of which the second gets signal ``number`` in step 6; their exit statuses."""
+    folder.mkdir()
+
+    def work(rank: int) -> None:
+        sys.stderr = (folder / f"stderr-{rank}").open("w")
+        lost_rank_job.run(folder, "ddp", number)
+
+    children = start(work, 2)
+    first = os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1])
+    os.kill(children[1], signal.SIGKILL)
+    return [first, *ended(children[1:])]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_lost_process_is_named_with_host_step_and_stack(tmp_path: Path, number: signal.Signals) -> None:
+    begun = time.monotonic()
+    assert disturbed(tmp_path / "job", number)[0] == LOST
+    seconds = time.monotonic() - begun
+    said = (tmp_path / "job" / "stderr-0").read_text()
+    assert "rank 0 ends the job" in said
+    assert f"rank 1 (host {os.uname().nodename}" in said
+    assert re.search("last seen at step [1-6];", said)
+    assert ".py:" in said
+    assert "goes on from its last save" in said
+    assert seconds < lost_rank_job.SECONDS + SLACK_SECONDS
+
+
+def test_the_default_is_75_seconds_and_the_verdict_comes_before_they_are_over() -> None:
+    seconds = DDPConfig().lost_rank_seconds
+    assert seconds == 75
+    beat = Heartbeat.__new__(Heartbeat)
+    beat.interval = seconds / 15
+    # told at the last moment, read one interval later, judged half an interval late
+    assert (seconds - 2 * beat.interval) + 1.5 * beat.interval < seconds
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize(("mode", "number"), [("ddp", signal.SIGKILL), ("fsdp", signal.SIGSTOP)])
+def test_the_job_starts_again_and_ends_with_the_weights_of_the_undisturbed_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: str, number: signal.Signals
+) -> None:
+    job = [sys.executable, "-m", "tests.train.lost_rank_job"]
+    assert supervise([*job, str(tmp_path / "whole"), mode, "0"], 2) == 0
+    assert supervise([*job, str(tmp_path / "lost"), mode, str(int(number))], 2) == 0
+    said = capfd.readouterr().err
+    assert "starting again, 1 of 3" in said
+    assert "going on at step 4" in said
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "lost"))
