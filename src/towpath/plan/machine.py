@@ -34,7 +34,7 @@ from towpath.plan.timing import fit_seconds, seconds_of
 from towpath.plan.trace import Trace, trace_step
 from towpath.train.config import TrainConfig
 
-_VERSION = 1
+_VERSION = 2
 """Another number measures anew: what is fitted, or how, has changed."""
 
 
@@ -116,25 +116,22 @@ def _key(threads: int) -> dict[str, Any]:
 
 def _measured(threads: int) -> Machine:
     start = time.monotonic()
-    command = [sys.executable, "-m", "towpath.plan.probe", str(threads), json.dumps(PROBES)]
-    surroundings = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    answer = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
-    if answer.returncode:
-        raise TowpathError(f"This machine could not be measured for the plan: {answer.stderr.strip()[-500:]}")
-    found = json.loads(answer.stdout)
+    found = _answer(threads, "towpath.plan.probe", str(threads), json.dumps(PROBES))
+    alone = _answer(threads, "towpath.plan.measure", json.dumps(PROBES[0]))
     traces = [_trace_of(probe) for probe in PROBES]
     seconds = [median(run["seconds"][1:]) for run in found["runs"]]
     weights = fit_seconds([trace.costs for trace in traces], seconds)
     told = [seconds_of(trace.costs, weights) for trace in traces]
     peaks = [run["peak_bytes"] for run in found["runs"]]
-    baseline, share, memory_error = _fit_memory(traces, peaks)
+    share, memory_error = _fit_memory(traces, peaks)
     return Machine(
         processor=environment()["processor"],
         threads=threads,
         torch=str(torch.__version__),
         matmul_flops=found["matmul_flops"],
         bandwidth=found["bandwidth"],
-        baseline_bytes=baseline,
+        # A fork's resident memory lacks the files that it shares; a process alone has them.
+        baseline_bytes=alone["peak_bytes"] - resident_peak(traces[0].events, share),
         pinned_share=share,
         weights=weights,
         worst_time_error=max(abs(t / s - 1) for t, s in zip(told, seconds, strict=True)),
@@ -148,13 +145,23 @@ def _trace_of(probe: Mapping[str, Any]) -> Trace:
     return trace_step(model, TrainConfig.model_validate(probe["train"]))
 
 
-def _fit_memory(traces: Sequence[Trace], peaks: Sequence[int]) -> tuple[int, float, float]:
-    """Baseline and share of pinned blocks with the smallest worst relative error, and that error."""
-    best = (0, 0.0, float("inf"))
+def _answer(threads: int, *module_and_arguments: str) -> dict[str, Any]:
+    """What a module prints, run in a process of its own with ``threads`` threads."""
+    surroundings = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    command = [sys.executable, "-m", *module_and_arguments]
+    answer = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+    if answer.returncode:
+        raise TowpathError(f"This machine could not be measured for the plan: {answer.stderr.strip()[-500:]}")
+    return json.loads(answer.stdout)
+
+
+def _fit_memory(traces: Sequence[Trace], peaks: Sequence[int]) -> tuple[float, float]:
+    """The share of pinned blocks with the smallest worst relative error, and that error."""
+    best = (0.0, float("inf"))
     for share in (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4):
         heaps = [resident_peak(trace.events, share) for trace in traces]
-        baseline = int(median(peak - heap for peak, heap in zip(peaks, heaps, strict=True)))
+        baseline = median(peak - heap for peak, heap in zip(peaks, heaps, strict=True))
         error = max(abs((baseline + heap) / peak - 1) for peak, heap in zip(peaks, heaps, strict=True))
-        if error < best[2]:
-            best = (baseline, share, error)
+        if error < best[1]:
+            best = (share, error)
     return best

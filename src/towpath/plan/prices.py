@@ -1,0 +1,104 @@
+"""What a run takes and costs on devices of a price list.
+
+A device never reaches its peak: large runs that were published used 21.3 % (GPT-3) to 46.2 % (PaLM) of
+it, Chowdhery et al. 2022, arXiv:2204.02311, table 3. Time and cost are given for both shares.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field, ValidationError
+
+from towpath.core.config import Section
+from towpath.core.errors import ConfigError
+
+LEAST_SHARE, MOST_SHARE = 0.213, 0.462
+_JOULES_A_KWH = 3.6e6
+
+
+class Device(Section):
+    """An entry of a price list."""
+
+    name: str
+    """What it is called; "here" is this machine."""
+    peak_flops: float | None = Field(default=None, gt=0)
+    """Operations a second of dense bf16 products."""
+    bandwidth: float | None = Field(default=None, gt=0)
+    """Bytes a second of its memory."""
+    memory_bytes: int | None = Field(default=None, gt=0)
+    """Its memory."""
+    power_watts: float | None = Field(default=None, gt=0)
+    """What it draws at full load."""
+    source: str = ""
+    """Where these figures are from."""
+    price_per_hour: float | None = Field(default=None, ge=0)
+    """Of renting it."""
+    currency: str = "USD"
+    """Of the price."""
+    price_source: str = ""
+    """Where the price is from."""
+    price_date: date | None = None
+    """When it was so."""
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What a run takes on a device: least and most, at the two shares of its peak."""
+
+    device: str
+    seconds: tuple[float, float]
+    kilowatt_hours: tuple[float, float] | None
+    cost: tuple[float, float] | None
+    currency: str
+    fits: bool | None
+    """Whether the peak of tensors in fp32 fits its memory."""
+    source: str
+
+
+def devices(own: Path | None = None) -> list[Device]:
+    """The package's entries and those of the file ``own``; of one name, the own one.
+
+    Raises:
+        ConfigError: ``own`` is not such a list.
+    """
+    found: dict[str, Device] = {}
+    for path in (Path(__file__).with_name("prices.toml"), *([own] if own else [])):
+        try:
+            tables = tomllib.loads(path.read_text())["device"]
+            found |= {device.name: device for device in map(Device.model_validate, tables)}
+        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise ConfigError(
+                f"{path} is no price list: {error}. Expected tables [[device]] with name, peak_flops, "
+                "memory_bytes, power_watts, price_per_hour, currency."
+            ) from error
+    return list(found.values())
+
+
+def quotes(flops: float, peak_bytes: int, entries: Iterable[Device]) -> list[Quote]:
+    """What ``flops`` operations take on every device but "here"."""
+    return [_quote(flops, peak_bytes, device) for device in entries if device.peak_flops is not None]
+
+
+def kilowatt_hours(seconds: float, watts: float) -> float:
+    """Energy of ``watts`` for ``seconds``."""
+    return seconds * watts / _JOULES_A_KWH
+
+
+def _quote(flops: float, peak_bytes: int, device: Device) -> Quote:
+    assert device.peak_flops is not None
+    least, most = (flops / (device.peak_flops * share) for share in (MOST_SHARE, LEAST_SHARE))
+    watts, price = device.power_watts, device.price_per_hour
+    return Quote(
+        device=device.name,
+        seconds=(least, most),
+        kilowatt_hours=(kilowatt_hours(least, watts), kilowatt_hours(most, watts)) if watts else None,
+        cost=(price * least / 3600, price * most / 3600) if price is not None else None,
+        currency=device.currency,
+        fits=peak_bytes <= device.memory_bytes if device.memory_bytes else None,
+        source=f"{device.source}; {device.price_source}",
+    )
