@@ -58,7 +58,7 @@ def generate(
     _check_prompt(model, len(prompt_ids))
     writer = _writer(model, prompt_ids, sampling.max_new_tokens)
     logits = next_logits(model, writer, writer.given)[:vocab_size]
-    return _draw(model, writer, logits, Sampler(sampling))
+    return draw_tokens(model, writer, logits, Sampler(sampling))
 
 
 def next_logits(model: LanguageModel, writer: Writer, ids: Sequence[int]) -> Float[Tensor, " V"]:
@@ -113,7 +113,8 @@ def _writer(model: LanguageModel, prompt_ids: Sequence[int], max_new_tokens: int
     return Answer(model, prompt_ids, max_new_tokens)
 
 
-def _draw(model: LanguageModel, writer: Writer, logits: Tensor, sampler: Sampler) -> Iterator[int]:
+def draw_tokens(model: LanguageModel, writer: Writer, logits: Tensor, sampler: Sampler) -> Iterator[int]:
+    """What ``sampler`` draws from ``logits``, then from those of ``writer`` after each drawn token."""
     vocab_size = len(logits)
     seen = torch.zeros(vocab_size, dtype=torch.bool)
     seen[[token for token in writer.given if token < vocab_size]] = True
