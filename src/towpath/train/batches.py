@@ -97,6 +97,13 @@ class TokenBatches(Generic[SamplesT]):
         indices = self.indices(step)
         return f"samples {indices.start} to {indices.stop - 1}"
 
+    def documents(self, step: int) -> list[str]:
+        """The ids of the documents that step ``step`` is made of; none where the samples don't know theirs."""
+        provenance = getattr(self.samples, "provenance", None)
+        if provenance is None:
+            return []
+        return list(dict.fromkeys(span.document_id for i in self.indices(step) for span in provenance(i)))
+
 
 def ahead(source: BatchSource, first_step: int, steps: int, workers: int) -> Iterator[Batch]:
     """The batches of ``steps`` steps from ``first_step`` in order, prepared by ``workers`` threads ahead."""

@@ -16,6 +16,7 @@ from towpath.train.parallel import PARALLEL, ParallelConfig
 from towpath.train.parallel.single import SingleConfig
 from towpath.train.schedules import SCHEDULES, ScheduleConfig
 from towpath.train.schedules.cosine import CosineConfig
+from towpath.train.spikes import GuardConfig
 
 
 class TrainConfig(Section):
@@ -48,6 +49,8 @@ class TrainConfig(Section):
     """The gradient is scaled down to this norm when it is longer."""
     max_bad_steps: int = Field(default=3, ge=0)
     """Steps in a row whose loss or gradient is not finite before training stops; none is ever applied."""
+    guard: GuardConfig = GuardConfig()
+    """What is called a spike of loss or gradient, and whether it is said, skipped or gone back from."""
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """Type of the matrix products; auto is fp32 on a CPU and bf16 on a GPU. fp16 scales the loss."""

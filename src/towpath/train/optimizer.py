@@ -52,6 +52,8 @@ class Optimizers:
             TrainError: the state belongs to other parameters or another optimizer.
         """
         by_name = {name: parameter for parameter, name in self.names.items()}
+        for part in self.parts.values():
+            part.state.clear()  # of a run that goes back: what it had later is not what it had then
         for key, value in tensors.items():
             label, _, rest = key.partition("/")
             slot, _, name = rest.partition("/")
