@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from towpath.train.batches import Batch
 from towpath.train.config import TrainConfig
-from towpath.train.guard import Guard
+from towpath.train.guard import Guard, Rewind
+from towpath.train.layers import layer_norms
 from towpath.train.parallel.strategy import Strategy
 
 
@@ -61,21 +62,19 @@ def training_loop(
     ``guard`` None makes one of ``config``.
 
     Raises:
+        Rewind: the run is to go on from its last save, without the data of some steps.
         TrainError: ``guard`` stopped the run.
     """
     model.train()
     guard = guard or Guard(config)
     for step, batch in enumerate(dataloader, start=first_step + 1):
-        loss = accumulate(model, batch, strategy)
-        grad_norm = strategy.clip(optimizer)
-        scaled = bool(strategy.precision.scaler)
-        strategy.update(optimizer, guard.applies(step, loss, grad_norm, scaled=scaled))
+        figures = {} if guard.leaves_out(step) else learn(model, batch, step, optimizer, strategy, guard)
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 
         last = strategy.any(step == config.max_steps or stop())
         if step % config.log_steps == 0 or last or guard.bad_steps:
-            log(step, {"train/loss": loss, "train/grad_norm": grad_norm, **guard.figures()})
+            log(step, {**figures, **guard.figures()})
         if step % config.save_steps == 0 or last:
             save(step)
         if validate and validation_due(step, config):  # after the save: it can never lose one
@@ -83,6 +82,30 @@ def training_loop(
             model.train()
         if last:
             return
+
+
+def learn(
+    model: nn.Module,
+    batch: Batch,
+    step: int,
+    optimizer: StepsAndForgets,
+    strategy: Strategy,
+    guard: Guard,
+) -> dict[str, float]:
+    """One update from ``batch``, where ``guard`` lets it. Returns the step's figures."""
+    loss = accumulate(model, batch, strategy)
+    grad_norm = strategy.clip(optimizer)
+    figures = {"train/loss": loss, "train/grad_norm": grad_norm}
+    every = guard.config.guard.layer_norm_steps
+    if every and step % every == 0:
+        figures |= layer_norms(strategy.trained, grad_norm, guard.config.max_grad_norm)
+    try:
+        applies = guard.applies(step, loss, grad_norm, scaled=bool(strategy.precision.scaler))
+    except Rewind:
+        optimizer.zero_grad(set_to_none=True)
+        raise
+    strategy.update(optimizer, applies)
+    return figures
 
 
 def validation_due(step: int, config: TrainConfig) -> bool:
