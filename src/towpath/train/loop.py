@@ -102,6 +102,7 @@ def learn(
     try:
         applies = guard.applies(step, loss, grad_norm, scaled=bool(strategy.precision.scaler))
     except Rewind:
+        strategy.update(optimizer, applies=False)  # a loss scaler wants an end to every step
         optimizer.zero_grad(set_to_none=True)
         raise
     strategy.update(optimizer, applies)

@@ -1,8 +1,8 @@
 """One training stage of a run: start it, or go on where it was stopped, to the same final weights.
 
 Comes in: a model, batches by step, settings. Goes out: the trained model; on the way ``log.jsonl``,
-``samples.jsonl`` and ``checkpoints/`` in the stage's folder. Pre-training and fine-tuning are both
-stages.
+``events.jsonl``, ``samples.jsonl`` and ``checkpoints/`` in the stage's folder. Pre-training and
+fine-tuning are both stages.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from towpath.core.files import disk_full_explained, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, Silence, progress
 from towpath.train.batches import Batch, BatchSource, ahead
 from towpath.train.config import TrainConfig
-from towpath.train.guard import Guard
+from towpath.train.events import Event, EventLog, LeftOut
+from towpath.train.guard import Guard, Rewind
 from towpath.train.loop import training_loop, validation_due
 from towpath.train.meters import MEASURED, SPEED, Meters
 from towpath.train.parallel.share import share_of
@@ -82,7 +84,10 @@ class _Running:
         self.log = MetricLog(stage.folder / "log.jsonl", stage.sinks)
         self.samples = stage.folder / "samples.jsonl"
         self.saves = stage.folder / "checkpoints"
-        self.guard = Guard(stage.config, stage.batches.describe)
+        self.events = EventLog(stage.folder / "events.jsonl")
+        self.left_out = LeftOut(stage.folder / "left_out.json")
+        documents = getattr(stage.batches, "documents", lambda step: ())
+        self.guard = Guard(stage.config, stage.batches.describe, documents, self._event, self.left_out)
         self.meters = Meters()
         self.bar: Progress | None = None
 
@@ -98,18 +103,29 @@ class _Running:
 
     def _run(self) -> dict[str, Any]:
         first_step = self._resume()
-        scheduler = Scheduler(self.strategy.optimizer, self.config, first_step)
-        steps = self.config.max_steps - first_step
         model = self.strategy.trained
-        title = self.stage.name
+        run: nn.Module = torch.compile(model) if self.config.compile else model  # pyright: ignore[reportAssignmentType]
         with (
             stop_request() as stop,
-            self._progress(title, first_step) as self.bar,
+            self._progress(self.stage.name, first_step) as self.bar,
         ):
+            if self.config.guard.rewinds and first_step == 0:
+                self._save(0)  # where a spike before the first checkpoint goes back to
             self._validate_if_missed(first_step)
+            while (spike := self._train(run, first_step, stop)) is not None:
+                first_step = self._go_back(spike)
+        self._end_if_asked(stop)
+        self.strategy.whole()
+        facts = {"steps": self.config.max_steps, "final": self._last_figures()}
+        return {**facts, "left_out_steps": sorted(self.left_out.steps)} if self.left_out.steps else facts
+
+    def _train(self, model: nn.Module, first_step: int, stop: StopRequest) -> Event | None:
+        """From ``first_step`` to the end, or to a spike that the run is to go back from."""
+        scheduler = Scheduler(self.strategy.optimizer, self.config, first_step)
+        try:
             training_loop(
-                torch.compile(model) if self.config.compile else model,  # pyright: ignore[reportArgumentType]
-                self._counted(first_step, steps),
+                model,
+                self._counted(first_step, self.config.max_steps - first_step),
                 self.strategy.optimizer,
                 scheduler,
                 self.config,
@@ -121,9 +137,37 @@ class _Running:
                 save=self._save,
                 stop=stop,
             )
-        self._end_if_asked(stop)
-        self.strategy.whole()
-        return {"steps": self.config.max_steps, "final": self._last_figures()}
+        except Rewind as spike:
+            return spike.event
+        return None
+
+    def _go_back(self, spike: Event) -> int:
+        """To the newest save, without what ``spike`` leaves out. Returns its step.
+
+        What is left out is on the disk first: killed at any instant, the run does the same again.
+        """
+        self._tell(spike)
+        self.left_out.add(spike, write=self.strategy.is_first)
+        self.strategy.any(False)  # nobody reads the save or the file before all are here
+        step = self._resume()
+        assert self.bar is not None
+        self.bar.advance(step - spike["step"])
+        return step
+
+    def _event(self, event: Event) -> None:
+        if self.strategy.is_first:
+            self.events.add(event)
+            self._tell(event)
+
+    def _tell(self, event: Event) -> None:
+        assert self.bar is not None
+        named = list(event["documents"])
+        more = f" and {len(named) - 3} more" if len(named) > 3 else ""
+        of = f", documents {', '.join(named[:3])}{more}" if named else ""
+        self.bar.say(
+            f"{self.stage.name}: step {event['step']}: {event['kind']} (loss {event['loss']}, gradient norm "
+            f"{event['grad_norm']}; {event['data']}{of}): {event['action']}"
+        )
 
     def _progress(self, title: str, done: int) -> AbstractContextManager[Progress]:
         if self.strategy.is_first:
@@ -146,6 +190,7 @@ class _Running:
             )
         if self.strategy.is_first:
             self.log.rewind(step)
+            self.events.rewind(step, self.left_out.rewinds)
             _rewind_samples(self.samples, step)
         return step
 
