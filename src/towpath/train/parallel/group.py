@@ -6,6 +6,7 @@ launch`` and ``towpath launch`` set. Goes out: collectives over gloo on a CPU an
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,6 +14,7 @@ from datetime import timedelta
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed import distributed_c10d
 
 from towpath.core.errors import DiskFullError, TrainError
 from towpath.core.processes import world_size
@@ -95,7 +97,19 @@ class Group:
 
     def close(self) -> None:
         """Leave: every process is done."""
+        keep_groups_forever()
         dist.destroy_process_group()
+
+
+def keep_groups_forever() -> None:
+    """Never destroy what gloo holds: torch 2.13 can wait for ever in it, and a job then never ends.
+
+    ``~ProcessGroupGloo`` joins its thread while it holds Python's lock, and that thread waits for the
+    same lock to let go of the last collective's tensors. It hung in about every second job of DDP
+    here, after training. What is never destroyed can't; the system takes it back at the end.
+    """
+    for group in distributed_c10d._world.pg_map:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 def _code(failure: Exception | None) -> int:
