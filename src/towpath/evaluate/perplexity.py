@@ -5,6 +5,11 @@ bits per byte divides the same sum by the bytes of those tokens and by ln 2, so 
 different tokenizers compare. End-of-document tokens stand for no byte and are not scored. Windows
 don't overlap, so the first tokens of each see little context: figures are a little above those of
 a sliding window.
+
+A model that was not trained causally is scored by its own objective, on the same examples at every
+validation: a masked model by the loss of hidden tokens (a pseudo loss: each is predicted with all
+others in view), an encoder-decoder by that of its answers, marks of places and end of text included.
+Such figures compare among models of one objective alone.
 """
 
 from __future__ import annotations
@@ -23,8 +28,9 @@ from towpath.tokenizer import Tokenizer, TokenShards
 from towpath.train.batches import IGNORED
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.tokenizer.shards import TokenStream
+    from towpath.train.objectives import Examples, ObjectiveConfig
 
 
 @dataclass(frozen=True)
@@ -60,18 +66,28 @@ class Perplexity:
     """Scores a model on one split of ``shards``, source by source."""
 
     def __init__(
-        self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int, split: str = "validation"
+        self,
+        shards: TokenShards,
+        tokenizer: Tokenizer,
+        context_tokens: int,
+        split: str = "validation",
+        objective: ObjectiveConfig | None = None,
     ) -> None:
+        """``objective`` None or causal: every token from those before it."""
         self.shards = shards
         self.context_tokens = context_tokens
         self.split = split
         self.text_bytes = tokenizer.text_bytes
+        self.examples: Examples | None = None
+        if objective is not None and objective.type != "causal":
+            self.examples = objective.examples(tokenizer, seed=0)
+            self.window_ids = objective.window_ids(context_tokens)
         self.special = np.zeros(tokenizer.vocab_size, dtype=bool)
         self.special[list(tokenizer.special.values())] = True
 
     def score(
         self,
-        model: Decoder,
+        model: LanguageModel,
         batch_size: int = 8,
         max_tokens: int | None = None,
         report: Callable[[int], None] = lambda tokens: None,
@@ -84,8 +100,8 @@ class Perplexity:
             DataError: the split holds no tokens.
         """
         scores = {
-            source: self._score_batches(
-                model, self._batches(self.shards.stream(self.split, source), batch_size, max_tokens), report
+            source: self._score_source(
+                model, self.shards.stream(self.split, source), (batch_size, max_tokens), report
             )
             for source in self.shards.sources(self.split)
         }
@@ -108,8 +124,53 @@ class Perplexity:
             figures[f"{self.split}/{source}/bits_per_byte"] = scores[source].bits_per_byte
         return figures
 
+    def _score_source(
+        self,
+        model: LanguageModel,
+        stream: TokenStream,
+        limits: tuple[int, int | None],
+        report: Callable[[int], None],
+    ) -> Score:
+        """``limits``: windows in one forward pass, and most tokens."""
+        if self.examples is None:
+            return self._score_batches(model, self._batches(stream, *limits), report)
+        return self._score_examples(model, self._windows(stream, *limits), report, self.examples)
+
+    def _score_examples(
+        self,
+        model: LanguageModel,
+        windows: Iterable[tuple[int, NDArray[np.int64]]],
+        report: Callable[[int], None],
+        examples: Examples,
+    ) -> Score:
+        nats, tokens, n_bytes = 0.0, 0, 0
+        device = next(model.parameters()).device
+        for first, ids in windows:
+            arrays = examples.arrays(ids, range(first, first + len(ids)))
+            with torch.no_grad():
+                tensors = {name: torch.from_numpy(value).to(device) for name, value in arrays.items()}
+                nats += float(model(**tensors, loss_tokens=1).loss)
+            targets = arrays["labels"][arrays["labels"] != IGNORED]
+            tokens += len(targets)
+            n_bytes += int(self.text_bytes[targets].sum())
+            report(len(targets))
+        return Score(nats, tokens, n_bytes)
+
+    def _windows(
+        self, stream: TokenStream, batch_size: int, max_tokens: int | None
+    ) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """Windows that don't overlap, stacked, with the number of the first; the rest at the end, alone."""
+        size = self.window_ids
+        end = stream.n_tokens if max_tokens is None else min(stream.n_tokens, max_tokens)
+        full = end // size
+        for first in range(0, full, batch_size):
+            rows = range(first, min(first + batch_size, full))
+            yield first, np.stack([stream.read(row * size, (row + 1) * size) for row in rows])
+        if end - full * size > 1:
+            yield full, stream.read(full * size, end)[None, :]
+
     def _score_batches(
-        self, model: Decoder, batches: Iterable[NDArray[np.int64]], report: Callable[[int], None]
+        self, model: LanguageModel, batches: Iterable[NDArray[np.int64]], report: Callable[[int], None]
     ) -> Score:
         nats, tokens, n_bytes = 0.0, 0, 0
         device = next(model.parameters()).device

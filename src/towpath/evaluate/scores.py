@@ -12,8 +12,9 @@ from towpath.core.config import Execution, Section, identity
 from towpath.core.files import readable_json
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.tokenizer import Tokenizer, TokenShards
+    from towpath.train.objectives import ObjectiveConfig
     from towpath.train.stage import Validate
 
 KIND = "scores"
@@ -31,14 +32,18 @@ class EvaluateConfig(Section):
 
 
 def validation(
-    config: EvaluateConfig, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int
+    config: EvaluateConfig,
+    shards: TokenShards,
+    tokenizer: Tokenizer,
+    context_tokens: int,
+    objective: ObjectiveConfig | None = None,
 ) -> Validate:
-    """The figures that training logs at each validation."""
+    """The figures that training by ``objective`` logs at each validation."""
     from towpath.evaluate.perplexity import Perplexity
 
-    perplexity = Perplexity(shards, tokenizer, context_tokens)
+    perplexity = Perplexity(shards, tokenizer, context_tokens, objective=objective)
 
-    def validate(model: Decoder) -> dict[str, float]:
+    def validate(model: LanguageModel) -> dict[str, float]:
         return perplexity.metrics(perplexity.score(model, config.batch_size, config.training_tokens))
 
     return validate
@@ -67,9 +72,10 @@ def evaluate_checkpoint(
     from towpath.tokenizer import TokenShards
     from towpath.train.checkpoint import Checkpoint
 
-    loaded = Checkpoint.open(checkpoint.path).load()
+    opened = Checkpoint.open(checkpoint.path)
+    loaded, objective = opened.load(), opened.objective()
     shards = TokenShards(tokens)
-    perplexity = Perplexity(shards, loaded.tokenizer, loaded.model.config.n_positions)
+    perplexity = Perplexity(shards, loaded.tokenizer, loaded.model.config.n_positions, objective=objective)
     with progress("evaluate", unit="tokens") as bar:
         scores = perplexity.score(loaded.model, config.batch_size, config.max_tokens, bar.advance)
     return {source: score.figures() for source, score in sorted(scores.items())}

@@ -30,7 +30,7 @@ from towpath.model.positions.base import Positions
 from towpath.model.sight import Sight
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Int
+    from jaxtyping import Bool, Float, Int
 
 _WITH_WHOLE_MASKS = ("sdpa", "reference")
 """Backends that take all that a sight says as one tensor."""
@@ -80,6 +80,7 @@ class Decoder(LanguageModel):
         loss_tokens: float | Tensor | None = None,
         documents: Int[Tensor, "B T"] | None = None,
         places: Int[Tensor, "B T"] | None = None,
+        prefix_tokens: Int[Tensor, " B"] | None = None,
     ) -> Output:
         """The loss when ``labels`` are given, else logits.
 
@@ -91,20 +92,24 @@ class Decoder(LanguageModel):
 
         ``documents`` numbers the document of each token of packed windows: tokens see none of another.
         ``places`` are positions of the tokens, where they don't follow each other;
-        ``places_in_documents`` makes them start anew in each document.
+        ``places_in_documents`` makes them start anew in each document. ``prefix_tokens`` says how many
+        tokens each row begins with that see each other in both directions.
 
         Raises:
             ModelError: a token id beyond the vocabulary, more tokens than the context or cache holds,
-                or ``documents`` or ``places`` with a cache.
+                or ``documents``, ``places`` or ``prefix_tokens`` with a cache.
         """
         if labels is None:
-            hidden = self.trunk(input_ids, cache, documents=documents, places=places)
+            hidden = self.trunk(
+                input_ids, cache, documents=documents, places=places, prefix_tokens=prefix_tokens
+            )
             return Output(None, self.logits(hidden))
         hidden = self.trunk(
             input_ids[:, :-1],
             cache,
             documents=None if documents is None else documents[:, :-1],
             places=None if places is None else places[:, :-1],
+            prefix_tokens=prefix_tokens,
         )
         loss = chunked_cross_entropy(
             hidden.flatten(0, 1), self.head_weight, labels[:, 1:].flatten(), loss_tokens=loss_tokens
@@ -118,17 +123,20 @@ class Decoder(LanguageModel):
         *,
         documents: Int[Tensor, "B T"] | None = None,
         places: Int[Tensor, "B T"] | None = None,
+        prefix_tokens: Int[Tensor, " B"] | None = None,
     ) -> Float[Tensor, "B T C"]:
         """Everything before the output head: the normalised state of every token; see ``forward``."""
-        if cache is not None and not (documents is None and places is None):
-            raise ModelError("documents and places are for whole windows. Leave them out with a cache.")
+        if cache is not None and not (documents is None and places is None and prefix_tokens is None):
+            raise ModelError(
+                "documents, places and prefix_tokens are for whole windows. Leave them out with a cache."
+            )
         batch, n_tokens = input_ids.shape
         if cache is not None:
             cache.check_room(batch, n_tokens)
         if isinstance(cache, RollingCache):
             start, place = self._rolling_place(cache, n_tokens)
         else:
-            start, place = self._place(cache, n_tokens, documents, places)
+            start, place = self._place(cache, n_tokens, (documents, prefix_tokens), places)
         x = self.dropout(self.positions.add(self.embed(input_ids), start, places))
         for layer, block in enumerate(self.blocks):
             x = self.through(block, x, place, layer)
@@ -175,13 +183,13 @@ class Decoder(LanguageModel):
         self,
         cache: KeyValueCache | None,
         n_tokens: int,
-        documents: Int[Tensor, "B T"] | None,
+        grouping: tuple[Tensor | None, Tensor | None],
         places: Int[Tensor, "B T"] | None,
     ) -> tuple[int, Placement]:
-        """Where new tokens begin, and what they see."""
+        """Where new tokens begin, and what they see; ``grouping``: documents and prefix_tokens."""
         start = 0 if cache is None else cache.n_tokens
         self.check_context(start + n_tokens)
-        sights = self._sights(self._base_sight(documents), n_tokens, start + n_tokens)
+        sights = self._sights(self._base_sight(n_tokens, *grouping), n_tokens, start + n_tokens)
         rotation = self.positions.rotation(start, n_tokens, places)
         return start, Placement(sights[0], rotation, cache, sights)
 
@@ -191,7 +199,7 @@ class Decoder(LanguageModel):
         n_keys = len(places)
         start = n_keys - n_tokens
         if n_tokens > 1:  # nothing went yet, so all stand in order
-            sights = self._sights(self._base_sight(), n_tokens, n_keys)
+            sights = self._sights(self._base_sight(n_tokens), n_tokens, n_keys)
         else:
             sights = [self._newest_sight(places, pattern) for pattern in self.patterns]
         turned = self.positions.rotation(start, n_tokens)
@@ -206,9 +214,17 @@ class Decoder(LanguageModel):
             bias = self.positions.at_distance(places - newest)
         return Sight(causal=False, mask=mask, bias=bias)
 
-    def _base_sight(self, documents: Tensor | None = None) -> Sight:
+    def _base_sight(
+        self, n_tokens: int, documents: Tensor | None = None, prefix_tokens: Tensor | None = None
+    ) -> Sight:
         at_distance = self.positions.at_distance if self.positions.biases_scores else None
-        return Sight(documents=documents, at_distance=at_distance, backend=self.backend)
+        return Sight(
+            causal=prefix_tokens is None,
+            mask=None if prefix_tokens is None else _past_or_prefix(n_tokens, prefix_tokens),
+            documents=documents,
+            at_distance=at_distance,
+            backend=self.backend,
+        )
 
     def _sights(self, base: Sight, n_queries: int, n_keys: int) -> list[Sight]:
         """What each layer sees, worked out once for all layers of a pattern."""
@@ -222,6 +238,12 @@ class Decoder(LanguageModel):
                     sight = sight.folded(n_queries, n_keys, case.dtype, self.device)
                 found[pattern] = sight
         return [found[pattern] for pattern in self.patterns]
+
+
+def _past_or_prefix(n_tokens: int, prefix_tokens: Int[Tensor, " B"]) -> Bool[Tensor, "B 1 T T"]:
+    places = torch.arange(n_tokens, device=prefix_tokens.device)
+    in_prefix = places < prefix_tokens.unsqueeze(1)  # (B, T)
+    return ((places <= places.unsqueeze(1)) | in_prefix.unsqueeze(1)).unsqueeze(1)
 
 
 class Block(nn.Module):

@@ -112,7 +112,8 @@ class Path:
     def _validation(self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int) -> Validate:
         from towpath.evaluate.scores import validation
 
-        return validation(self.config.evaluate, shards, tokenizer, context_tokens)
+        objective = self.config.train.objective
+        return validation(self.config.evaluate, shards, tokenizer, context_tokens, objective)
 
     def _scores(self) -> Artifact:
         from towpath.evaluate.scores import make_scores

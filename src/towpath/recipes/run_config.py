@@ -7,12 +7,14 @@ from typing import Literal, get_args
 from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
+from towpath.core.errors import ConfigError
 from towpath.data.config import DataConfig
 from towpath.evaluate.scores import EvaluateConfig
 from towpath.model.config import GPT2Config, ModelConfig
 from towpath.serve.config import ServeConfig
 from towpath.tokenizer.config import TokenizerConfig
 from towpath.train.config import TrainConfig
+from towpath.train.objectives import check_fits
 from towpath.tune.config import TuneConfig
 
 StageName = Literal["data", "tokenizer", "tokens", "statistics", "train", "evaluate", "tune"]
@@ -34,7 +36,7 @@ class RunConfig(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     """The tokenizer and its shards."""
     model: ModelConfig = GPT2Config()
-    """The model: gpt2 or modern."""
+    """The model: gpt2, modern, bert or t5."""
     train: TrainConfig = TrainConfig()
     """Pre-training."""
     evaluate: EvaluateConfig = EvaluateConfig()
@@ -43,6 +45,14 @@ class RunConfig(Section):
     """Fine-tuning into an assistant."""
     serve: ServeConfig = ServeConfig()
     """The server."""
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> RunConfig:
+        try:
+            check_fits(self.train.objective, self.model)
+        except ConfigError as error:
+            raise ValueError(str(error)) from error
+        return self
 
     @model_validator(mode="after")
     def _vocabulary_fits(self) -> RunConfig:

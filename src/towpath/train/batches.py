@@ -17,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-IGNORED = -100
-"""Label of a position that is no target (the convention of transformers)."""
+from towpath.train.objectives import Examples
+from towpath.train.objectives.causal import CausalExamples
+from towpath.train.objectives.drawing import IGNORED as IGNORED
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Batch:
     """One optimizer update's data on this rank. B sequences, T tokens."""
 
     micro_batches: list[dict[str, Tensor]]
-    """Each ``{"input_ids": (B, T), "labels": (B, T)}``, int64."""
+    """Arguments of the model by name, such as ``{"input_ids": (B, T), "labels": (B, T)}``, int64."""
     target_tokens: int
     """Targets of the whole step, over all micro-batches and ranks."""
 
@@ -47,7 +48,7 @@ class SampleSource(Protocol):
     """Windows of tokens by index, such as ``towpath.tokenizer.samples.Samples``."""
 
     def ids(self, index: int) -> NDArray[np.int64]:
-        """Sample ``index``: (context + 1,) token ids."""
+        """Sample ``index``: its token ids, as many in every sample."""
         ...
 
 
@@ -57,14 +58,21 @@ SamplesT = TypeVar("SamplesT", bound=SampleSource)
 class TokenBatches(Generic[SamplesT]):
     """Pre-training batches: sample i of step s is sample ``s * samples_per_step + i`` of the run.
 
-    Every token of a window after its first is a target. A rank takes every ``world_size``-th
-    micro-batch.
+    ``examples`` makes of windows what the model is called with; without, every token of a window after
+    its first is a target. A rank takes every ``world_size``-th micro-batch.
     """
 
     def __init__(
-        self, samples: SamplesT, batch_size: int, accumulation: int, rank: int = 0, world_size: int = 1
+        self,
+        samples: SamplesT,
+        batch_size: int,
+        accumulation: int,
+        rank: int = 0,
+        world_size: int = 1,
+        examples: Examples | None = None,
     ) -> None:
         self.samples = samples
+        self.examples: Examples = examples or CausalExamples()
         self.batch_size = batch_size
         self.accumulation = accumulation
         self.rank = rank
@@ -82,14 +90,16 @@ class TokenBatches(Generic[SamplesT]):
 
     def batch(self, step: int) -> Batch:
         """See ``BatchSource.batch``."""
-        micro_batches = []
-        targets = 0
+        micro_batches: list[dict[str, Tensor]] = []
+        n_ids = 0
         for position in range(self.accumulation):
             first = (step * self.accumulation + position) * self.world_size + self.rank
-            rows = [self.samples.ids(first * self.batch_size + row) for row in range(self.batch_size)]
-            ids = torch.from_numpy(np.stack(rows))
-            targets += ids[:, 1:].numel() * self.world_size
-            micro_batches.append({"input_ids": ids, "labels": ids})
+            indices = range(first * self.batch_size, (first + 1) * self.batch_size)
+            ids = np.stack([self.samples.ids(index) for index in indices])
+            n_ids = ids.shape[1]
+            arrays = self.examples.arrays(ids, indices)
+            micro_batches.append({name: torch.from_numpy(value) for name, value in arrays.items()})
+        targets = sum(self.examples.targets(index, n_ids) for index in self.indices(step))
         return Batch(micro_batches, targets)
 
     def describe(self, step: int) -> str:

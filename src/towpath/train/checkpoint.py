@@ -11,17 +11,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import TypeAdapter
 
 from towpath.core.errors import ArtifactError
 from towpath.core.files import read_manifest, readable_json, verify
-from towpath.model.config import DecoderConfig, ModelConfig
+from towpath.model.config import ModelConfig, TransformerConfig
 from towpath.tokenizer import ChatTemplate, Tokenizer
+from towpath.train.objectives import OBJECTIVES, ObjectiveConfig, usual_objective
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
 
 KIND = "checkpoint"
 _WEIGHTS = "model.safetensors"
@@ -33,10 +34,10 @@ _FACTS = "checkpoint.json"
 class Loaded:
     """A checkpoint in memory. ``template`` is None for a model that was never tuned to chat."""
 
-    model: Decoder
+    model: LanguageModel
     tokenizer: Tokenizer
     template: ChatTemplate | None
-    config: DecoderConfig
+    config: TransformerConfig
     id: str
     name: str
 
@@ -92,7 +93,7 @@ class Checkpoint:
 
     def load(self, device: str = "cpu") -> Loaded:
         """Everything in memory, the model in evaluation mode on ``device``."""
-        from towpath.model.decoder import build
+        from towpath.model.language_model import build
         from towpath.model.weights import load_weights
 
         config = self.model_config()
@@ -101,10 +102,17 @@ class Checkpoint:
         load_weights(model, self.path / _WEIGHTS)
         return Loaded(model.to(device).eval(), tokenizer, template, config, self.id, self.name)
 
-    def model_config(self) -> DecoderConfig:
+    def model_config(self) -> TransformerConfig:
         """The configuration of its model."""
         tree = json.loads((self.path / _MODEL).read_bytes())
         return TypeAdapter(ModelConfig).validate_python(tree)
+
+    def objective(self) -> ObjectiveConfig:
+        """What its model learned to predict; the usual for its family where that is not written down."""
+        written = self.facts.get("objective")
+        if written is None:
+            return usual_objective(self.model_config().family)
+        return TypeAdapter(Annotated[ObjectiveConfig, OBJECTIVES.choice()]).validate_python(written)
 
     def _same(self, what: str, found: str, expected: str) -> None:
         if found != expected:
@@ -116,7 +124,7 @@ class Checkpoint:
 
 def write_checkpoint(
     folder: Path,
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     template: ChatTemplate | None,
     facts: Mapping[str, Any],

@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
+from towpath.train.objectives import OBJECTIVES, ObjectiveConfig
+from towpath.train.objectives.causal import CausalConfig
 from towpath.train.optimizers import OPTIMIZERS, OptimizerConfig
 from towpath.train.optimizers.adamw import AdamWConfig
 from towpath.train.parallel import PARALLEL, ParallelConfig
@@ -22,6 +24,8 @@ from towpath.train.spikes import GuardConfig
 class TrainConfig(Section):
     """The table ``[train]``. One step is one optimizer update."""
 
+    objective: Annotated[ObjectiveConfig, OBJECTIVES.choice("causal")] = CausalConfig()
+    """What is learned: causal, masked, span_corruption or prefix_lm; see which models each can train."""
     learning_rate: float = Field(default=6e-4, gt=0)
     """Peak learning rate of AdamW, reached at the end of warmup."""
     weight_decay: float = Field(default=0.1, ge=0)

@@ -12,11 +12,12 @@ from towpath.tokenizer import Samples, Tokenizer, TokenShards
 from towpath.train.batches import TokenBatches
 from towpath.train.checkpoint import KIND, write_checkpoint
 from towpath.train.config import TrainConfig
+from towpath.train.objectives import check_fits
 from towpath.train.stage import Sample, Stage, Validate, run_stage
 
 if TYPE_CHECKING:
-    from towpath.model.config import DecoderConfig
-    from towpath.model.decoder import Decoder
+    from towpath.model.config import TransformerConfig
+    from towpath.model.language_model import LanguageModel
 
 MakeValidate = Callable[[TokenShards, Tokenizer, int], Validate]
 """Given shards, tokenizer and context in tokens: what gives the figures of each validation."""
@@ -30,23 +31,29 @@ def pretraining(model: Section, train: TrainConfig, seed: int) -> dict[str, Any]
 def make_checkpoint(
     store: Store,
     run: Run,
-    settings: tuple[DecoderConfig, TrainConfig, int],
+    settings: tuple[TransformerConfig, TrainConfig, int],
     parents: tuple[Artifact, Artifact],
     make_validate: MakeValidate | None = None,
 ) -> Artifact:
     """Train a model on ``parents`` (tokens, tokenizer) by ``settings`` (model, training, seed).
 
-    Killed at any instant and called again, it ends with the same weights.
+    Killed at any instant and called again, it ends with the same weights. The checkpoint's tokenizer
+    has the special tokens of the objective.
+
+    Raises:
+        ConfigError: the objective does not fit the model.
     """
     model_config, config, seed = settings
+    check_fits(config.objective, model_config)
     tokens, tokenizer_artifact = parents
     meaning = pretraining(model_config, config, seed)
     identifier = artifact_id(KIND, meaning, [parent.id for parent in parents])
 
     def write(draft: Draft) -> None:
-        from towpath.model.decoder import build
+        from towpath.model.language_model import build
 
-        tokenizer, shards = Tokenizer.load(tokenizer_artifact.path), TokenShards(tokens)
+        tokenizer = config.objective.tokenizer(Tokenizer.load(tokenizer_artifact.path))
+        shards = TokenShards(tokens)
         model = build(model_config.for_tokenizer(tokenizer.vocab_size), seed=seed)
         stage = Stage(
             name="train",
@@ -55,10 +62,12 @@ def make_checkpoint(
             seed=seed,
             batches=token_batches(shards, config, model_config.n_positions, seed),
             validate=make_validate(shards, tokenizer, model_config.n_positions) if make_validate else None,
-            sample=sampler(tokenizer, config.sample_prompt),
+            sample=None if model_config.family == "encoder" else sampler(tokenizer, config.sample_prompt),
         )
         facts = run_stage(stage, model)
-        write_checkpoint(draft.path, model.to("cpu"), tokenizer, None, {"stage": "train", **facts})
+        objective = config.objective.model_dump(mode="json")
+        facts = {"stage": "train", "objective": objective, **facts}
+        write_checkpoint(draft.path, model.to("cpu"), tokenizer, None, facts)
         draft.counts |= {"parameters": sum(p.numel() for p in model.parameters()), "steps": config.max_steps}
         draft.licences += tokens.licences
 
@@ -68,15 +77,17 @@ def make_checkpoint(
 def token_batches(
     shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int
 ) -> TokenBatches[Samples]:
-    """The pre-training batches of ``config``: windows of ``context_tokens`` targets each."""
-    samples = Samples(shards, "train", context_tokens, seed)
-    return TokenBatches(samples, config.batch_size, config.gradient_accumulation_steps)
+    """The pre-training batches of ``config`` for a model that holds ``context_tokens``."""
+    objective = config.objective
+    samples = Samples(shards, "train", objective.window_ids(context_tokens) - 1, seed)
+    examples = objective.examples(objective.tokenizer(shards.tokenizer), seed)
+    return TokenBatches(samples, config.batch_size, config.gradient_accumulation_steps, examples=examples)
 
 
 def sampler(tokenizer: Tokenizer, prompt: str, tokens: int = 40) -> Sample:
     """Writes ``tokens`` tokens after ``prompt``, the same for the same weights."""
 
-    def sample(model: Decoder) -> str:
+    def sample(model: LanguageModel) -> str:
         from towpath.model.text import generate_text
 
         return generate_text(model, tokenizer, prompt, max_length=tokens, temperature=0.8, seed=0)

@@ -35,10 +35,10 @@ from towpath.train.schedule import Scheduler
 from towpath.train.stop import StoppedError, StopRequest, stop_request
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
 
-Validate = Callable[["Decoder"], Mapping[str, float]]
-Sample = Callable[["Decoder"], str]
+Validate = Callable[["LanguageModel"], Mapping[str, float]]
+Sample = Callable[["LanguageModel"], str]
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Stage:
     """Trackers beside ``log.jsonl``."""
 
 
-def run_stage(stage: Stage, model: Decoder) -> dict[str, Any]:
+def run_stage(stage: Stage, model: LanguageModel) -> dict[str, Any]:
     """Train ``model`` in place to the end of the stage. Returns facts about the training.
 
     Every process of the job calls it with an equal model; the first one prints, logs and writes.
@@ -73,7 +73,7 @@ def run_stage(stage: Stage, model: Decoder) -> dict[str, Any]:
 
 
 class _Running:
-    def __init__(self, stage: Stage, model: Decoder) -> None:
+    def __init__(self, stage: Stage, model: LanguageModel) -> None:
         self.stage = stage
         self.config = stage.config
         self.precision: Precision = choose_precision(stage.config)

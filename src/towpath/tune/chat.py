@@ -9,11 +9,11 @@ from towpath.data import Message
 from towpath.tokenizer import ChatTemplate, Tokenizer
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
 
 
 def stream_reply(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     template: ChatTemplate,
     messages: Sequence[Message],
@@ -45,7 +45,7 @@ def stream_reply(
 
 
 def reply(
-    model: Decoder,
+    model: LanguageModel,
     tokenizer: Tokenizer,
     template: ChatTemplate,
     messages: Sequence[Message],

@@ -18,7 +18,7 @@ from towpath.tune.config import SFTConfig
 from towpath.tune.conversations import Example, ExampleBatches, examples, padded
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
 
 SAMPLE_TURN = "hi, how are you?"
 
@@ -88,7 +88,7 @@ def check_template(config: SFTConfig, loaded: Loaded) -> None:
 
 
 def _validation(held_out: Sequence[Example], loaded: Loaded, batch_size: int) -> Validate:
-    def validate(model: Decoder) -> dict[str, float]:
+    def validate(model: LanguageModel) -> dict[str, float]:
         device = next(model.parameters()).device
         nats, targets = 0.0, 0
         for first in range(0, len(held_out), batch_size):
@@ -106,7 +106,7 @@ def _validation(held_out: Sequence[Example], loaded: Loaded, batch_size: int) ->
 
 
 def _reply(config: SFTConfig, loaded: Loaded) -> Sample:
-    def sample(model: Decoder) -> str:
+    def sample(model: LanguageModel) -> str:
         from towpath.tune.chat import reply
 
         return reply(model, loaded.tokenizer, config.template, [Message("user", SAMPLE_TURN)], seed=0)

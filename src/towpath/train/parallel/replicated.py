@@ -19,13 +19,13 @@ from towpath.train.parallel.ddp import DDPConfig
 from towpath.train.parallel.grouped import Grouped
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
 
 
 class Replicated(Grouped):
     """The whole model in every process."""
 
-    def prepare(self, model: "Decoder") -> None:
+    def prepare(self, model: "LanguageModel") -> None:
         """See ``Strategy.prepare``."""
         settings = self.config.parallel
         assert isinstance(settings, DDPConfig)

@@ -28,14 +28,14 @@ from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import Saved, TrainingState, begin_save, finish_save, no_partial_left, partial_folder
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.train.loop import StepsAndForgets
 
 
 class Sharded(Grouped):
     """A part of each tensor in every process. ``plain`` is a second model, which holds whole weights."""
 
-    def prepare(self, model: Decoder) -> None:
+    def prepare(self, model: LanguageModel) -> None:
         """See ``Strategy.prepare``."""
         settings = self.config.parallel
         assert isinstance(settings, FSDPConfig)
@@ -65,7 +65,7 @@ class Sharded(Grouped):
         return clip_(self.trained.parameters(), self.config.max_grad_norm, self.group)
 
     @torch.no_grad()
-    def whole(self) -> Decoder:
+    def whole(self) -> LanguageModel:
         """See ``Strategy.whole``: one tensor after the other."""
         target = dict(self.plain.named_parameters())
         for name, parameter in self.trained.named_parameters():

@@ -22,7 +22,7 @@ from towpath.train.precision import Precision
 from towpath.train.saves import Saved, TrainingState, newest_good_save, random_state, save_state
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.train.loop import StepsAndForgets
 
 
@@ -37,7 +37,7 @@ class Strategy:
     data_ranks = 1
     """Processes that learn from different micro-batches, and which of them this is."""
 
-    plain: Decoder
+    plain: LanguageModel
     """The model that was given: whole after ``whole``."""
     trained: nn.Module
     """What is called in training."""
@@ -52,7 +52,7 @@ class Strategy:
         """Whether this process prints, logs and writes."""
         return self.rank == 0
 
-    def prepare(self, model: Decoder) -> None:
+    def prepare(self, model: LanguageModel) -> None:
         """Set ``plain``, ``trained`` and ``optimizer``."""
         self.plain = self.trained = model
         self.optimizer = build_optimizer(model, self.config)
@@ -96,7 +96,7 @@ class Strategy:
         elif applies:
             optimizer.step()
 
-    def whole(self) -> Decoder:
+    def whole(self) -> LanguageModel:
         """``plain`` with the weights as they are now. All processes call it at the same time."""
         return self.plain
 
