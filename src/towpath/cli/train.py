@@ -16,10 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the checkpoint."""
     from towpath.cli.inputs import artifact_facts, path_of, print_result, read_run_file
+    from towpath.core.processes import is_first
 
     if options.dry_run:
         return _dry_run(options, read_run_file(options).config)
     checkpoint = path_of(options).upto("train")
+    if not is_first():
+        return 0
     text = f'Checkpoint is in {checkpoint.path}\nTry it: towpath generate {checkpoint.path} "The "'
     print_result(options, artifact_facts(checkpoint), text)
     return 0

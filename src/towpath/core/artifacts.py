@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +27,13 @@ from towpath.core.files import (
     write_durably,
 )
 from towpath.core.locks import locked
+from towpath.core.processes import is_first
 
 ID_LENGTH = 16
 FOLDER_ID_LENGTH = 8
 _DONE = "done"
+_LOOK_SECONDS = 0.5
+"""Between two looks for what another process is making."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,8 @@ class Store:
     ) -> Artifact:
         """The artifact that ``config`` makes out of ``parents``; ``write`` is called while there is none.
 
+        Of a job of several processes the first one makes it and the others wait for it.
+
         A parent is an artifact, or the id of one that ``write`` makes when it comes to that.
 
         Raises:
@@ -123,6 +129,8 @@ class Store:
         """
         ids = [parent if isinstance(parent, str) else parent.id for parent in parents]
         identifier = artifact_id(kind, config, ids)
+        if not is_first():
+            return self._awaited(kind, name, identifier)
         path = self._folder_of(kind, name, identifier)
         if (path / MANIFEST).exists():
             return self._open_folder(path)
@@ -161,6 +169,16 @@ class Store:
         }
         seal(path, facts)
         fsync_path(path.parent)
+
+    def has(self, kind: str, name: str, identifier: str) -> bool:
+        """Whether the artifact is finished."""
+        return (self._folder_of(kind, name, identifier) / MANIFEST).exists()
+
+    def _awaited(self, kind: str, name: str, identifier: str) -> Artifact:
+        """What the first process of this job is making, once it is there."""
+        while not self.has(kind, name, identifier):
+            time.sleep(_LOOK_SECONDS)
+        return self._open_folder(self._folder_of(kind, name, identifier), check=False)
 
     def _folder_of(self, kind: str, name: str, identifier: str) -> Path:
         known = list((self.folder / kind).glob(f"*-{identifier[:FOLDER_ID_LENGTH]}"))

@@ -26,6 +26,7 @@ from towpath.core.artifacts import FOLDER_ID_LENGTH
 from towpath.core.errors import ConfigError
 from towpath.core.files import readable_json, write_durably
 from towpath.core.locks import locked
+from towpath.core.processes import is_first
 
 RUN_FILE = "run.toml"
 _PACKAGES = ("torch", "numpy", "pyarrow", "daft", "tokenizers", "tiktoken", "safetensors", "pydantic")
@@ -50,11 +51,14 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep every other process from this run while inside.
+        """Keep every other process from this run while inside; the first process of a job does it for all.
 
         Raises:
             LockedError: another process is at work on it.
         """
+        if not is_first():
+            yield
+            return
         with locked(self.path / "lock", f"run {self.name!r}"):
             yield
 
@@ -65,7 +69,9 @@ class Run:
         return path
 
     def describe(self, run_toml: str) -> None:
-        """Write ``run.toml`` and ``environment.json``."""
+        """Write ``run.toml`` and ``environment.json``; the first process of a job does."""
+        if not is_first():
+            return
         self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / RUN_FILE, run_toml.encode())
         write_durably(self.path / "environment.json", readable_json(environment()))

@@ -1,4 +1,7 @@
-"""Stopping politely: SIGTERM and SIGINT are answered after the step at hand, with a checkpoint."""
+"""Stopping politely: SIGTERM, SIGINT and SIGUSR1 are answered after the step at hand, with a checkpoint.
+
+SIGUSR1 is what a scheduler sends before it takes the machine away.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,8 @@ from contextlib import contextmanager
 from types import FrameType
 
 from towpath.core.errors import TowpathError
+
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
 class StoppedError(TowpathError):
@@ -38,12 +43,12 @@ class StopRequest:
 
 @contextmanager
 def stop_request() -> Iterator[StopRequest]:
-    """Listen for SIGTERM and SIGINT while inside; outside the main thread nothing is listened to."""
+    """Listen for ``STOPS`` while inside; outside the main thread nothing is listened to."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.receive) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, request.receive) for number in STOPS}
     try:
         yield request
     finally:
