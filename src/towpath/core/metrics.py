@@ -22,7 +22,13 @@ UNITS = {
     "tokens_per_second": "tokens/s",
     "tokens": "tokens",
     "seconds": "s",
+    "mfu": "1",
+    "data_wait": "1",
+    "energy": "J",
+    "cost": "currency of train.price_per_hour",
+    "step": "steps",
     "memory": "bytes",
+    "gpu_memory": "bytes",
     "skipped": "steps",
     "scale": "1",
 }

@@ -58,6 +58,11 @@ class Samples:
         self.mixture = Mixture(self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed)
         self._shards = shards
 
+    @property
+    def sources(self) -> list[str]:
+        """The sources that are drawn."""
+        return [source for source, slots in self.mixture.slots.items() if slots]
+
     def draw(self, index: int) -> Draw:
         """Which source, epoch and window sample ``index`` is."""
         return self.mixture[index]

@@ -107,6 +107,20 @@ class TokenBatches(Generic[SamplesT]):
         indices = self.indices(step)
         return f"samples {indices.start} to {indices.stop - 1}"
 
+    @property
+    def source_names(self) -> list[str]:
+        """All sources that are ever drawn, where the samples know; else none."""
+        return list(getattr(self.samples, "sources", ()))
+
+    def sources(self, step: int) -> list[list[str]]:
+        """The source of each row of each micro-batch of ``batch(step)``."""
+        draw = getattr(self.samples, "draw")  # noqa: B009 - where there are ``source_names``
+        return [
+            [draw(first * self.batch_size + row).source for row in range(self.batch_size)]
+            for position in range(self.accumulation)
+            for first in [(step * self.accumulation + position) * self.world_size + self.rank]
+        ]
+
     def documents(self, step: int) -> list[str]:
         """The ids of the documents that step ``step`` is made of; none where the samples don't know theirs."""
         provenance = getattr(self.samples, "provenance", None)

@@ -77,6 +77,10 @@ class TrainConfig(Section):
     """Steps between validations; each also shows a sample of generated text."""
     log_steps: Execution[int] = Field(default=10, ge=1)
     """Steps between rows of the log."""
+    source_loss_steps: Execution[int | None] = Field(default=None, ge=1)
+    """Steps between rows with the training loss of each source: a forward pass over the batch; unset: never."""
+    price_per_hour: Execution[float | None] = Field(default=None, ge=0)
+    """What an hour of the machine costs, in any currency; the log then says what was spent."""
     sample_prompt: Execution[str] = "The "
     """What the sample at each validation continues."""
 

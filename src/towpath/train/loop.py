@@ -56,10 +56,11 @@ def training_loop(
     log: Log = lambda step, metrics: None,
     save: Callable[[int], None] = lambda step: None,
     stop: Callable[[], bool] = lambda: False,
+    observe: Callable[[int, Batch], Mapping[str, float]] = lambda step, batch: {},
 ) -> None:
     """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
 
-    ``guard`` None makes one of ``config``.
+    ``guard`` None makes one of ``config``. ``observe`` gives figures of a batch before it is learned from.
 
     Raises:
         Rewind: the run is to go on from its last save, without the data of some steps.
@@ -68,7 +69,10 @@ def training_loop(
     model.train()
     guard = guard or Guard(config)
     for step, batch in enumerate(dataloader, start=first_step + 1):
-        figures = {} if guard.leaves_out(step) else learn(model, batch, step, optimizer, strategy, guard)
+        figures: dict[str, float] = {}
+        if not guard.leaves_out(step):
+            figures |= observe(step, batch)
+            figures |= learn(model, batch, step, optimizer, strategy, guard)
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 

@@ -35,6 +35,11 @@ class Precision:
     offload: bool = False
     """Whether activations wait for the backward pass in the host's memory."""
 
+    @property
+    def matmul_type(self) -> torch.dtype:
+        """The type that the matmul ceiling is measured in."""
+        return _TYPES.get(self.name, torch.float32)
+
     @contextmanager
     def forward(self) -> Iterator[None]:
         """The context of every forward pass in training."""

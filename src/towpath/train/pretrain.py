@@ -63,6 +63,7 @@ def make_checkpoint(
             batches=token_batches(shards, config, model_config.n_positions, seed),
             validate=make_validate(shards, tokenizer, model_config.n_positions) if make_validate else None,
             sample=None if model_config.family == "encoder" else sampler(tokenizer, config.sample_prompt),
+            text_bytes=tokenizer.text_bytes,
         )
         facts = run_stage(stage, model)
         objective = config.objective.model_dump(mode="json")

@@ -16,18 +16,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
-from towpath.core.files import disk_full_explained, write_durably
+from towpath.core.files import disk_full_explained, readable_json, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, Silence, progress
 from towpath.train.batches import Batch, BatchSource, ahead
 from towpath.train.config import TrainConfig
 from towpath.train.events import Event, EventLog, LeftOut
+from towpath.train.ceiling import matmul_ceiling
+from towpath.train.energy import energy_counters
+from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_figures, source_losses
 from towpath.train.guard import Guard, Rewind
 from towpath.train.loop import training_loop, validation_due
-from towpath.train.meters import MEASURED, SPEED, Meters
+from towpath.train.meters import MEASURED, SPEED, Bill, Meters
 from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
 from towpath.train.saves import Saved
@@ -56,6 +61,8 @@ class Stage:
     """Text that the model writes as it is."""
     sinks: tuple[Sink, ...] = field(default=())
     """Trackers beside ``log.jsonl``."""
+    text_bytes: NDArray[np.integer] | None = None
+    """Bytes of text that each token id stands for; with it the log has bits a byte."""
 
 
 def run_stage(stage: Stage, model: LanguageModel) -> dict[str, Any]:
@@ -88,7 +95,11 @@ class _Running:
         self.left_out = LeftOut(stage.folder / "left_out.json")
         documents = getattr(stage.batches, "documents", lambda step: ())
         self.guard = Guard(stage.config, stage.batches.describe, documents, self._event, self.left_out)
-        self.meters = Meters()
+        self.flops = BatchFlops(model)
+        ceiling = matmul_ceiling(self.precision.device, self.precision.matmul_type)
+        bill = Bill(energy_counters(self.precision.device), stage.config.price_per_hour)
+        self.meters = Meters(ceiling * self.strategy.world_size, bill)
+        self._write_machine(ceiling, bill)
         self.bar: Progress | None = None
 
     def run(self) -> dict[str, Any]:
@@ -136,6 +147,7 @@ class _Running:
                 log=lambda step, metrics: self._log(step, metrics, scheduler),
                 save=self._save,
                 stop=stop,
+                observe=self._observe,
             )
         except Rewind as spike:
             return spike.event
@@ -190,6 +202,7 @@ class _Running:
             )
         if self.strategy.is_first:
             self.log.rewind(step)
+            self.meters.go_on(read_log(self.log.path))
             self.events.rewind(step, self.left_out.rewinds)
             _rewind_samples(self.samples, step)
         return step
@@ -230,19 +243,50 @@ class _Running:
 
     def _counted(self, first_step: int, steps: int) -> Iterator[Batch]:
         workers = self.config.dataloader_num_workers
-        for step, batch in enumerate(ahead(self.batches, first_step, steps, workers), start=first_step + 1):
+        made = ahead(self.batches, first_step, steps, workers)
+        for step in range(first_step + 1, first_step + 1 + steps):
+            start = time.monotonic()
+            self.batch = next(made)
+            self.meters.waited(time.monotonic() - start)
             self.strategy.at(step)
-            self.meters.count(batch.target_tokens)
+            self.meters.count(self.batch.target_tokens, self.flops(self.batch) * self.strategy.data_ranks)
             assert self.bar is not None
             self.bar.advance()
-            yield batch
+            yield self.batch
+
+    def _observe(self, step: int, batch: Batch) -> Mapping[str, float]:
+        """Losses by source of ``batch``, before it is learned from."""
+        every = self.config.source_loss_steps
+        source = self.batches
+        if not every or step % every or not isinstance(source, HasSources) or not source.source_names:
+            return {}
+        return source_losses(
+            self.strategy.trained, batch, source.sources(step - 1), source.source_names, self.strategy
+        )
+
+    def _write_machine(self, ceiling: float, bill: Bill) -> None:
+        """``machine.json``: what the figures of speed and energy are held against, or why there are none."""
+        if self.strategy.is_first:
+            facts = {
+                "matmul_ceiling_flops": ceiling,
+                "processes": self.strategy.world_size,
+                "energy": bill.energy.reason or "counted",
+                "price_per_hour": bill.price_per_hour,
+            }
+            write_durably(self.stage.folder / "machine.json", readable_json(facts))
 
     def _log(self, step: int, metrics: Mapping[str, float], scheduler: Scheduler) -> None:
         if not self.strategy.is_first:
             return
         figures = dict(metrics)
         if "train/loss" in figures:
-            figures["train/learning_rate"] = max(scheduler.get_last_lr())
+            per_target = self.stage.text_bytes
+            figures |= log_figures(
+                step,
+                figures["train/loss"],
+                max(scheduler.get_last_lr()),
+                None if per_target is None else bytes_per_target(self.batch, per_target),
+            )
             figures |= self.meters.figures()
             assert self.bar is not None
             self.bar.note(f"loss {figures['train/loss']:.3f}, {figures[SPEED]:,.0f} tokens/s")
