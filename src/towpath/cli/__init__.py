@@ -19,6 +19,7 @@ VERBS = {
     "doctor": "check this machine: hardware, versions, disk",
     "recipe": "print a run file to start from",
     "config": "check, show, compare or describe run files",
+    "plan": "what a run takes, before anything is spent: memory, disk, time, cost, loss",
     "run": "the whole path; finished stages are found, not repeated",
     "data": "sources to clean, deduplicated documents",
     "tokenizer": "documents to a tokenizer and token shards",

@@ -37,12 +37,43 @@ def run(options: argparse.Namespace) -> int:
         hint = did_you_mean(options.until, STAGES)
         raise ConfigError(f"--until {options.until}: no such stage.{hint} There are: {', '.join(STAGES)}.")
     path = path_of(options)
+    _tell_plan(path, options.until)
     for stage, seconds in _timed(path.walk(options.until)):
         print(f"{stage.name}: {stage.artifact.path} ({seconds:.0f} s)", file=sys.stderr)
     report = write_report(path)
     facts = {name: artifact_facts(artifact) for name, artifact in path.made.items()}
     print_result(options, facts, _ending(path, report))
     return 0
+
+
+def _tell_plan(path: RunPath, until: str | None) -> None:
+    """Say what training will take, keep the plan for the report, and warn of what there is too little of.
+
+    Time is told where ``towpath plan`` measured this machine before.
+    """
+    from towpath.core.errors import ConfigError
+    from towpath.core.files import readable_json, write_durably
+    from towpath.plan.machine import calibration_of_before
+    from towpath.plan.plan import make_plan
+    from towpath.plan.words import short, warnings
+    from towpath.recipes.report import PLAN
+    from towpath.recipes.run_config import STAGES
+
+    stages = path.stages()
+    last = until or stages[-1]
+    if STAGES.index(last) < STAGES.index("train") or "train" not in stages:  # pyright: ignore[reportArgumentType]
+        return
+    home = path.store.home
+    try:
+        plan = make_plan(path.config, home, calibration_of_before(home, path.config.train.threads))
+    except ConfigError as error:
+        print(f"plan: {error}", file=sys.stderr)
+        return
+    print(short(plan), file=sys.stderr)
+    for warning in warnings(plan):
+        print(f"plan: {warning} See what would fit: towpath plan", file=sys.stderr)
+    path.run.path.mkdir(parents=True, exist_ok=True)
+    write_durably(path.run.path / PLAN, readable_json(plan.facts()))
 
 
 def _timed(stages: Any) -> Any:

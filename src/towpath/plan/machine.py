@@ -96,16 +96,29 @@ class Machine:
 def calibration(home: Path, threads: int | None = None, *, again: bool = False) -> Machine:
     """This machine as measured, now or before."""
     threads = threads or torch.get_num_threads()
-    key = _key(threads)
-    path = home / "cache" / f"plan-{hashlib.sha256(canonical_json(key)).hexdigest()[:12]}.json"
-    if path.exists() and not again:
-        found = json.loads(path.read_bytes())
-        if found["key"] == key:
-            return Machine(**found["machine"])
+    before = None if again else calibration_of_before(home, threads)
+    if before:
+        return before
     machine = _measured(threads)
+    key = _key(threads)
+    path = _place(home, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_durably(path, readable_json({"key": key, "machine": asdict(machine)}))
     return machine
+
+
+def calibration_of_before(home: Path, threads: int | None = None) -> Machine | None:
+    """This machine as it was measured before; None where it never was, or something has changed."""
+    key = _key(threads or torch.get_num_threads())
+    path = _place(home, key)
+    if not path.exists():
+        return None
+    found = json.loads(path.read_bytes())
+    return Machine(**found["machine"]) if found["key"] == key else None
+
+
+def _place(home: Path, key: Mapping[str, Any]) -> Path:
+    return home / "cache" / f"plan-{hashlib.sha256(canonical_json(key)).hexdigest()[:12]}.json"
 
 
 def _key(threads: int) -> dict[str, Any]:

@@ -24,7 +24,19 @@ _ATTENTION = {
 }
 """How many products of queries with keys: Dao 2023, arXiv:2307.08691, section 3.1 (the backward pass
 makes the scores again)."""
-_SLOW = {"gelu", "gelu_backward", "silu", "silu_backward", "exp", "log", "pow", "tanh", "erf", "rsqrt", "sqrt"}
+_SLOW = {
+    "gelu",
+    "gelu_backward",
+    "silu",
+    "silu_backward",
+    "exp",
+    "log",
+    "pow",
+    "tanh",
+    "erf",
+    "rsqrt",
+    "sqrt",
+}
 _SLOW |= {"softmax", "_softmax", "_safe_softmax", "_log_softmax", "_softmax_backward_data", "bernoulli_"}
 _SLOW |= {"sin", "cos", "embedding_dense_backward", "scatter_add_", "gather", "native_dropout"}
 """Operations that compute more than they move."""

@@ -6,7 +6,8 @@ import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from towpath.core import page
 from towpath.core.artifacts import FOLDER_ID_LENGTH
@@ -16,10 +17,17 @@ from towpath.core.metrics import read_log
 if TYPE_CHECKING:
     from towpath.recipes.path import Path as RunPath
 
+PLAN = "plan.json"
+"""The plan of the run as ``towpath run`` told it, beside ``run.toml``."""
+
 
 def write_report(path: RunPath) -> Path:
     """Write the report of what ``path`` has made so far. Returns its place."""
-    parts = [("Documents", _waterfall(path)), ("Scores on held-out text", _scores(path))]
+    parts = [
+        ("Documents", _waterfall(path)),
+        ("Scores on held-out text", _scores(path)),
+        ("Plan against fact", plan_against_fact(path)),
+    ]
     made = {item.id[:FOLDER_ID_LENGTH] for item in path.made.values()}
     folders = [folder for folder in path.run.path.glob("*-*") if folder.name.rpartition("-")[2] in made]
     curves = {folder.name: _curves(folder) for folder in sorted(folders, reverse=True)}
@@ -48,6 +56,44 @@ def _scores(path: RunPath) -> str:
 
     scores = path.made.get("evaluate")
     return table(json.loads((scores.path / "scores.json").read_bytes())) if scores else ""
+
+
+def plan_against_fact(path: RunPath) -> str:
+    """What was planned of the pre-training, what it took, and by how much they differ."""
+    checkpoint, place = path.made.get("train"), path.run.path / PLAN
+    if checkpoint is None or not place.exists():
+        return ""
+    plan = json.loads(place.read_bytes())
+    folder = path.run.stage("train", checkpoint.id)
+    rows = list(read_log(folder / "log.jsonl"))
+    speeds = [row["value"] for row in rows if row["name"] == "train/tokens_per_second"]
+    planned = plan["tokens_a_step"] / plan["seconds_a_step"] if plan["seconds_a_step"] else None
+    saves = sorted((folder / "checkpoints").glob("step-*"))
+    compared = [
+        ("parameters", plan["parameters"], checkpoint.counts.get("parameters")),
+        ("tokens/s", planned, median(speeds) if speeds else None),
+        ("peak memory, bytes", plan["peak_bytes"], _last(rows, "train/memory")),
+        ("a save, bytes", plan["disk"]["checkpoint"], _folder_bytes(saves[-1]) if saves else None),
+        ("bits/byte", (plan["loss"] or {}).get("bits_per_byte"), _last(rows, "validation/bits_per_byte")),
+    ]
+    lines = [f"{'':<20}{'plan':>18}{'fact':>18}{'plan/fact':>11}"]
+    for name, told, fact in compared:
+        shown = "".join(f"{'-' if number is None else _figure(number):>18}" for number in (told, fact))
+        ratio = f"{told / fact:>11.3f}" if told and fact else ""
+        lines.append(f"{name:<20}{shown}{ratio}")
+    return "\n".join(lines)
+
+
+def _figure(number: float) -> str:
+    return f"{number:,.3f}" if number < 100 else f"{number:,.0f}"
+
+
+def _last(rows: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    return next((row["value"] for row in reversed(rows) if row["name"] == name), None)
+
+
+def _folder_bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
 
 
 def _curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
