@@ -9,14 +9,19 @@ import pytest
 import torch
 
 from towpath.core.config import change
-from towpath.model.config import DecoderConfig, GPT2Config, ModernConfig
-from towpath.model.decoder import Decoder, build
+from towpath.model.config import GPT2Config, ModernConfig, TransformerConfig
+from towpath.model.encoder_config import BertConfig
+from towpath.model.encoder_decoder_config import T5Config
+from towpath.model.language_model import LanguageModel, build
+from towpath.tokenizer import ByteTokenizer
 from towpath.train.batches import TokenBatches
 from towpath.train.config import TrainConfig
 from towpath.train.stage import Stage
 
 VOCABULARY = 64
 CONTEXT = 16
+OBJECTIVES = {"bert": "masked", "t5": "span_corruption"}
+"""What a kind of model is trained by here, where it is not causal."""
 
 
 class NumberedSamples:
@@ -27,7 +32,12 @@ class NumberedSamples:
         return (np.arange(CONTEXT + 1) * (1 + index % 3) + noise.integers(0, 3, CONTEXT + 1)) % VOCABULARY
 
 
-def model_config(kind: str = "gpt2", dropout: float = 0.1) -> DecoderConfig:
+def model_config(kind: str = "gpt2", dropout: float = 0.1) -> TransformerConfig:
+    if kind in OBJECTIVES:  # room for bytes and special tokens, and for windows of CONTEXT + 1
+        section = BertConfig if kind == "bert" else T5Config
+        return section(
+            vocab_size=384, n_positions=CONTEXT + 1, n_embd=32, n_layer=2, n_head=4, dropout=dropout
+        )
     if kind == "modern":
         return ModernConfig(
             vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, n_kv_head=2
@@ -37,7 +47,7 @@ def model_config(kind: str = "gpt2", dropout: float = 0.1) -> DecoderConfig:
     )
 
 
-def model(kind: str = "gpt2", dropout: float = 0.1) -> Decoder:
+def model(kind: str = "gpt2", dropout: float = 0.1) -> LanguageModel:
     return build(model_config(kind, dropout), seed=1)
 
 
@@ -58,7 +68,11 @@ def train_config(**changes: object) -> TrainConfig:
 
 
 def batches(config: TrainConfig) -> TokenBatches:
-    return TokenBatches(NumberedSamples(), config.batch_size, config.gradient_accumulation_steps)
+    objective = config.objective
+    examples = objective.examples(objective.tokenizer(ByteTokenizer()), seed=7)
+    return TokenBatches(
+        NumberedSamples(), config.batch_size, config.gradient_accumulation_steps, examples=examples
+    )
 
 
 def stage(folder: Path, config: TrainConfig) -> Stage:
@@ -66,7 +80,7 @@ def stage(folder: Path, config: TrainConfig) -> Stage:
     return Stage("train", folder, config, seed=7, batches=batches(config))
 
 
-def weights(decoder: Decoder) -> dict[str, torch.Tensor]:
+def weights(decoder: LanguageModel) -> dict[str, torch.Tensor]:
     return {name: value.detach().clone() for name, value in decoder.named_parameters()}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.conftest import assert_same, batches, model, stage, train_config, weights
+from tests.train.conftest import OBJECTIVES, assert_same, batches, model, stage, train_config, weights
 from towpath.core.metrics import read_log
 from towpath.train.stage import Stage, run_stage
 from towpath.train.stop import StoppedError
@@ -55,13 +56,19 @@ def with_validation(one: Stage) -> Stage:
     return one
 
 
-@pytest.mark.parametrize("kind", ["gpt2", "modern"])
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    ("kind", "optimizer", "workers"),
+    [
+        *itertools.product(["gpt2", "modern"], ["adamw", "muon"], [0, 2]),
+        ("bert", "muon", 2),
+        ("t5", "adamw", 2),
+    ],
+)
 def test_killed_and_resumed_equals_uninterrupted(
     tmp_path: Path, kind: str, optimizer: str, workers: int
 ) -> None:
-    config = train_config(**{"optimizer": {"type": optimizer}, "dataloader_num_workers": workers})
+    objective = {"type": OBJECTIVES.get(kind, "causal")}
+    config = train_config(optimizer={"type": optimizer}, dataloader_num_workers=workers, objective=objective)
     whole = model(kind)
     run_stage(with_validation(stage(tmp_path / "whole", config)), whole)
 

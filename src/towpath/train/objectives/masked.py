@@ -104,11 +104,13 @@ class MaskedExamples:
         starts = np.flatnonzero(np.diff(word, prepend=-1))  # (W,)
         sizes = np.diff(starts, append=len(ids))
         order = random.permutation(len(starts))
-        order = order[np.argsort(self.special[ids[starts[order]]], kind="stable")]
-        chosen = first_that_fit(sizes[order], self.targets(0, len(ids)))
-        return np.concatenate(
-            [starts[order[place]] + np.arange(size) for place, size in chosen] or [np.empty(0, np.int64)]
-        )
+        is_special = self.special[ids[starts[order]]]
+        room, places = self.targets(0, len(ids)), []
+        for group in (order[~is_special], order[is_special]):
+            chosen = first_that_fit(sizes[group], room)
+            places += [starts[group[place]] + np.arange(size) for place, size in chosen]
+            room -= sum(size for _, size in chosen)
+        return np.concatenate(places)
 
 
 def first_that_fit(sizes: NDArray[np.int64], room: int) -> list[tuple[int, int]]:
