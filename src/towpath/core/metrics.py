@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -42,7 +43,10 @@ class Sink(Protocol):
 
 
 class MetricLog:
-    """``log.jsonl`` of a stage, and any further sinks. Each row is in the file when ``log`` returns."""
+    """``log.jsonl`` of a stage, and any further sinks. Each row is in the file when ``log`` returns.
+
+    A sink that raises is told nothing more; the run goes on.
+    """
 
     def __init__(self, path: Path, sinks: tuple[Sink, ...] = ()) -> None:
         self.path = path
@@ -58,7 +62,12 @@ class MetricLog:
         with disk_full_explained(self.path), self.path.open("a") as file:
             file.write(text)
         for sink in self.sinks:
-            sink.log(step, metrics)
+            try:
+                sink.log(step, metrics)
+            except Exception as error:
+                self.sinks = tuple(other for other in self.sinks if other is not sink)
+                name = type(sink).__name__
+                print(f"{name} gets no more figures ({error!r}); {self.path} has all.", file=sys.stderr)
 
     def rewind(self, step: int) -> None:
         """Drop the rows after ``step``, and a row cut short by a kill: a resumed run writes them again."""
