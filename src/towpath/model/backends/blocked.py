@@ -4,6 +4,15 @@ For patterns that see little (windows, sinks, sparse blocks), for packed documen
 distance. Every block is one call of SDPA. The backward pass computes each block again, so that only
 queries, keys and values are kept; dropped weights take the plain graph of autograd instead.
 
+At 4,096 tokens, 12 heads of 64 channels and a causal window of 512, forward and backward, one core
+(best CPU time of three, memory beyond the inputs; benchmarks/model/attention_window.py):
+
+    blocked           0.96 s   103 MB        with ALiBi   1.97 s     194 MB
+    SDPA with a mask  4.01 s   275 MB        with ALiBi   8.67 s   2,529 MB
+    no window, SDPA   1.67 s    67 MB
+
+In the blocks of a window of 256, 512 and 1,024, 128 and 256 queries are equally fast, 512 slower.
+
 B batch, H query heads, K key-value heads, T queries, S keys, D head dimension.
 """
 
