@@ -99,7 +99,7 @@ def source_losses(
     names: Sequence[str],
     strategy: Strategy,
 ) -> Mapping[str, float]:
-    """``train/<source>/loss`` of each source in ``batch``, without dropout; ``rows`` as ``HasSources.sources``.
+    """``train/<source>/loss`` of each source in ``batch``, without dropout; ``rows``: see ``HasSources``.
 
     One forward pass over the batch. All processes call it, and the model as often as each other: where a
     micro-batch has no row of a source, a row without a target stands for it.

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 
 _BLOCK = re.compile(r"^(?:module\.|_orig_mod\.)*(.*?\d+|[^.]+)(?:\.|$)")
 
@@ -23,6 +22,8 @@ def layer_norms(model: nn.Module, grad_norm: float, max_grad_norm: float) -> Map
 
     ``grad_norm``: of all gradients before they were clipped to ``max_grad_norm``.
     """
+    from torch.distributed.tensor import DTensor
+
     squares: dict[str, list[Tensor]] = defaultdict(list)
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
