@@ -1,0 +1,106 @@
+"""ZeRO through DeepSpeed: its section, and DeepSpeed's own configuration as ``[train]`` means it.
+
+Rajbhandari et al. 2020, arXiv:1910.02054; see ``zero``. ``deepspeed_config`` gives the
+specification's block, so it can't disagree with ``[train]``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
+
+from towpath.core.errors import TrainError
+from towpath.train.parallel import ManyProcesses
+
+if TYPE_CHECKING:
+    from towpath.train.config import TrainConfig
+    from towpath.train.parallel.strategy import Strategy
+    from towpath.train.precision import Precision
+
+
+class DeepSpeedConfig(ManyProcesses):
+    """ZeRO (Rajbhandari et al. 2020, arXiv:1910.02054) by DeepSpeed, which is installed apart."""
+
+    type: Literal["deepspeed"] = "deepspeed"
+    zero_stage: Literal[1, 2, 3] = 2
+    """What each process holds a part of: 1 optimizer state, 2 gradients too, 3 weights too."""
+    bucket_size: int = Field(default=200_000_000, ge=1)
+    """Elements that are sent at once."""
+    offload_optimizer: bool = False
+    """Keep optimizer state in the host's memory; needs a GPU to make sense."""
+
+    def strategy(self, train: TrainConfig, precision: Precision) -> Strategy:
+        """See ``ParallelConfig.strategy``."""
+        from towpath.train.parallel.zero import Zero
+
+        if train.optimizer.type != "adamw":
+            raise TrainError(
+                f'train.optimizer.type = "{train.optimizer.type}" needs each matrix whole, but ZeRO cuts '
+                'all of them into one flat row. Take train.parallel.type = "fsdp" or "ddp", or "adamw".'
+            )
+        return Zero(train, precision, self)
+
+
+def deepspeed_config(train: TrainConfig) -> dict[str, Any]:
+    """DeepSpeed's configuration of ``train``: the specification's block (section 3.2), key by key.
+
+    DeepSpeed's scheduler is the warmup alone; ``train.schedule`` goes on from there, since in a run
+    of towpath optimizer and learning rate are its own (``engine_config``).
+    """
+    settings = train.parallel if isinstance(train.parallel, DeepSpeedConfig) else DeepSpeedConfig()
+    return {
+        "zero_optimization": {
+            "stage": settings.zero_stage,
+            "allgather_partitions": True,
+            "allgather_bucket_size": settings.bucket_size,
+            "reduce_scatter": True,
+            "reduce_bucket_size": settings.bucket_size,
+            "overlap_comm": True,
+            "contiguous_gradients": True,
+        },
+        "fp16": {
+            "enabled": train.fp16 or train.precision == "fp16",
+            "loss_scale": 0,
+            "loss_scale_window": 1000,
+            "hysteresis": 2,
+            "min_loss_scale": 1,
+        },
+        "optimizer": {
+            "type": "AdamW",
+            "params": {
+                "lr": train.learning_rate,
+                "betas": [train.beta1, train.beta2],
+                "eps": train.epsilon,
+                "weight_decay": train.weight_decay,
+            },
+        },
+        "scheduler": {
+            "type": "WarmupLR",
+            "params": {
+                "warmup_min_lr": 0,
+                "warmup_max_lr": train.learning_rate,
+                "warmup_num_steps": train.warmup_steps,
+            },
+        },
+    }
+
+
+def engine_config(train: TrainConfig, precision_name: str, processes: int) -> dict[str, Any]:
+    """What DeepSpeed's engine is given: the block without optimizer and scheduler, which it gets made."""
+    block = deepspeed_config(train)
+    zero = dict(block["zero_optimization"])
+    settings = train.parallel
+    if isinstance(settings, DeepSpeedConfig) and settings.offload_optimizer:
+        zero["offload_optimizer"] = {"device": "cpu"}
+    return {
+        "zero_optimization": zero,
+        "fp16": {**block["fp16"], "enabled": precision_name == "fp16"},
+        "bf16": {"enabled": precision_name == "bf16"},
+        "train_micro_batch_size_per_gpu": train.batch_size,
+        "gradient_accumulation_steps": train.gradient_accumulation_steps // processes,
+        "gradient_clipping": train.max_grad_norm,
+        "zero_allow_untested_optimizer": True,
+        "zero_force_ds_cpu_optimizer": False,
+        "steps_per_print": 1_000_000_000,
+    }
