@@ -52,14 +52,21 @@ class RunConfig(Section):
             check_fits(self.train.objective, self.model)
         except ConfigError as error:
             raise ValueError(str(error)) from error
+        if self.tune.sft is not None and self.model.family != "decoder":
+            raise ValueError(
+                f"tune.sft makes a chat model of a decoder, and model.type = {self.model.type!r} is an "
+                f"{self.model.family}. Remove tune.sft, or take model.type = 'gpt2' or 'modern'."
+            )
         return self
 
     @model_validator(mode="after")
     def _vocabulary_fits(self) -> RunConfig:
-        rows, ids = self.model.vocab_size, self.tokenizer.vocab_size
+        own, special = self.tokenizer.vocab_size, len(self.train.objective.special_tokens)
+        rows, ids = self.model.vocab_size, own + special
         if rows is not None and rows < ids:
+            more = f" and {special} special tokens of train.objective" if special else ""
             raise ValueError(
-                f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {ids}: "
+                f"model.vocab_size = {rows} is smaller than tokenizer.vocab_size = {own}{more}: "
                 f"tokens would have no embedding. Try {-(-ids // 64) * 64}, or leave it out."
             )
         return self

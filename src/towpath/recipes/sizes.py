@@ -12,8 +12,8 @@ def sizes(config: RunConfig) -> dict[str, int]:
     """Parameters, tokens, floating-point operations and bytes of the pre-training of ``config``."""
     from towpath.model.size import count_parameters, flops_per_token
 
-    model = config.model.for_tokenizer(config.tokenizer.vocab_size)
     train = config.train
+    model = config.model.for_tokenizer(config.tokenizer.vocab_size + len(train.objective.special_tokens))
     samples = train.batch_size * train.gradient_accumulation_steps
     tokens = samples * model.n_positions * train.max_steps
     parameters = count_parameters(model)

@@ -58,9 +58,14 @@ class ObjectiveConfig(Section):
     """The models that it can train."""
     type: Any
 
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """Names of the special tokens that it needs, in the order of their ids."""
+        return ()
+
     def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """``tokenizer`` with the special tokens that this objective needs, after its last id."""
-        return tokenizer
+        """``tokenizer`` with those of ``special_tokens`` that it lacks, after its last id."""
+        return tokenizer.with_special_tokens(self.special_tokens) if self.special_tokens else tokenizer
 
     def window_ids(self, context_tokens: int) -> int:
         """Ids of text in one window, for a model that holds ``context_tokens``.

@@ -42,9 +42,10 @@ class MaskedConfig(ObjectiveConfig):
     whole_words: bool = True
     """Hide all tokens of a word, or none."""
 
-    def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """See ``ObjectiveConfig.tokenizer``."""
-        return tokenizer.with_special_tokens((MASK,))
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """See ``ObjectiveConfig.special_tokens``."""
+        return (MASK,)
 
     def window_ids(self, context_tokens: int) -> int:
         """See ``ObjectiveConfig.window_ids``."""

@@ -38,9 +38,10 @@ class SpanCorruptionConfig(ObjectiveConfig):
     sentinels: int = Field(default=100, ge=1, le=10_000)
     """Marks of places that the vocabulary keeps; no window can have more spans."""
 
-    def tokenizer(self, tokenizer: Tokenizer) -> Tokenizer:
-        """See ``ObjectiveConfig.tokenizer``."""
-        return tokenizer.with_special_tokens([sentinel(i) for i in reversed(range(self.sentinels))])
+    @property
+    def special_tokens(self) -> Sequence[str]:
+        """See ``ObjectiveConfig.special_tokens``."""
+        return [sentinel(i) for i in reversed(range(self.sentinels))]
 
     def window_ids(self, context_tokens: int) -> int:
         """See ``ObjectiveConfig.window_ids``: as many as fit once spans have become one mark each.

@@ -49,7 +49,7 @@ def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The weights of the linear layers inside the blocks: no embedding, no output head."""
     from torch import nn
 
-    head = getattr(model, "head", None)
+    head = getattr(model, "head_weight", None)
     for module_name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module is not head:
+        if isinstance(module, nn.Linear) and module.weight is not head:
             yield f"{module_name}.weight", module.weight
