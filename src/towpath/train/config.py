@@ -19,6 +19,7 @@ from towpath.train.parallel.single import SingleConfig
 from towpath.train.schedules import SCHEDULES, ScheduleConfig
 from towpath.train.schedules.cosine import CosineConfig
 from towpath.train.spikes import GuardConfig
+from towpath.train.trackers import TRACKERS, TrackerConfig
 
 
 class TrainConfig(Section):
@@ -79,6 +80,8 @@ class TrainConfig(Section):
     """Steps between rows of the log."""
     source_loss_steps: Execution[int | None] = Field(default=None, ge=1)
     """Steps between rows with the training loss of each source: a forward pass over the batch; unset: never."""
+    trackers: Execution[list[Annotated[TrackerConfig, TRACKERS.choice()]]] = []
+    """Where figures are shown beside log.jsonl: wandb, tensorboard, mlflow, trackio, jsonl. None can stop it."""
     price_per_hour: Execution[float | None] = Field(default=None, ge=0)
     """What an hour of the machine costs, in any currency; the log then says what was spent."""
     sample_prompt: Execution[str] = "The "

@@ -38,6 +38,7 @@ from towpath.train.precision import Precision, choose_precision
 from towpath.train.saves import Saved
 from towpath.train.schedule import Scheduler
 from towpath.train.stop import StoppedError, StopRequest, stop_request
+from towpath.train.trackers.followers import Followers
 
 if TYPE_CHECKING:
     from towpath.model.language_model import LanguageModel
@@ -119,13 +120,14 @@ class _Running:
         with (
             stop_request() as stop,
             self._progress(self.stage.name, first_step) as self.bar,
+            self._trackers(),
         ):
             if self.config.guard.rewinds and first_step == 0:
                 self._save(0)  # where a spike before the first checkpoint goes back to
             self._validate_if_missed(first_step)
             while (spike := self._train(run, first_step, stop)) is not None:
                 first_step = self._go_back(spike)
-        self._end_if_asked(stop)
+            self._end_if_asked(stop)
         self.strategy.whole()
         facts = {"steps": self.config.max_steps, "final": self._last_figures()}
         return {**facts, "left_out_steps": sorted(self.left_out.steps)} if self.left_out.steps else facts
@@ -185,6 +187,12 @@ class _Running:
         if self.strategy.is_first:
             return progress(title, total=self.config.max_steps, unit="steps", done=done)
         return nullcontext(Silence())
+
+    def _trackers(self) -> AbstractContextManager[Any]:
+        if not self.strategy.is_first:
+            return nullcontext()
+        settings = self.config.model_dump(mode="json", exclude_unset=True)
+        return Followers(self.stage.folder, self.config.trackers, settings)
 
     def _say(self, text: str) -> None:
         if self.strategy.is_first:
