@@ -34,7 +34,7 @@ from towpath.plan.timing import fit_seconds, seconds_of
 from towpath.plan.trace import Trace, trace_step
 from towpath.train.config import TrainConfig
 
-_VERSION = 2
+_VERSION = 3
 """Another number measures anew: what is fitted, or how, has changed."""
 
 
@@ -58,6 +58,8 @@ PROBES = [
     _probe(_sizes("gpt2", 128, 2, 512, 1024, dropout=0.1), 4),
     _probe(_sizes("modern", 256, 4, 128, 4096), 4, optimizer=_MUON, gradient_checkpointing=True),
     _probe(_sizes("modern", 256, 2, 512, 4096), 4, gradient_checkpointing=True),
+    _probe(_sizes("gpt2", 512, 2, 256, 8192, dropout=0.0), 2),
+    _probe(_sizes("modern", 512, 1, 64, 1024), 2, optimizer=_MUON),
 ]
 """Small models that differ in what their steps are made of."""
 

@@ -53,12 +53,13 @@ def measure(model_config: Any, train: TrainConfig, steps: int) -> dict[str, Any]
 
 def _batch(model_config: Any, train: TrainConfig, step: int) -> Batch:
     """Random tokens, as many as training's."""
+    vocabulary: int = model_config.vocab_size
     extra = 1 if isinstance(model_config, DecoderConfig) else 0
     shape = (train.batch_size, model_config.n_positions + extra)
     draw = torch.Generator().manual_seed(step)
     micro_batches = []
     for _ in range(train.gradient_accumulation_steps):
-        ids = torch.randint(0, model_config.vocab_size, shape, generator=draw)
+        ids = torch.randint(0, vocabulary, shape, generator=draw)
         micro_batches.append({"input_ids": ids, "labels": ids})
     targets = train.batch_size * model_config.n_positions * train.gradient_accumulation_steps
     return Batch(micro_batches, targets)

@@ -16,6 +16,8 @@ from torch import Tensor
 
 _aten = torch.ops.aten
 _PRODUCTS = {_aten.mm, _aten.bmm, _aten.addmm, _aten.addmm_, _aten.baddbmm, _aten.baddbmm_, _aten._int_mm}
+WIDE = 256
+"""Rows, columns or terms from which a product is as fast as it gets."""
 _ATTENTION = {
     _aten._scaled_dot_product_flash_attention_for_cpu: 2,
     _aten._scaled_dot_product_flash_attention: 2,
@@ -47,7 +49,9 @@ class Costs:
     """What operations cost together."""
 
     product_flops: float = 0
-    """Of matrix products."""
+    """Of matrix products whose every side is at least ``WIDE``."""
+    narrow_product_flops: float = 0
+    """Of other matrix products, which reach less of the processor's speed."""
     attention_flops: float = 0
     """Of fused attention; a causal kernel leaves about half of them out."""
     bytes: float = 0
@@ -62,7 +66,7 @@ class Costs:
     @property
     def flops(self) -> float:
         """Of products and attention."""
-        return self.product_flops + self.attention_flops
+        return self.product_flops + self.narrow_product_flops + self.attention_flops
 
     def add(self, other: Costs, times: float = 1) -> None:
         """Add ``times`` the ``other``."""
@@ -86,8 +90,11 @@ def costs_of(function: Any, read: Sequence[Tensor], written: Sequence[Tensor], n
     packet = function.overloadpacket
     if packet in _PRODUCTS:
         matrices = [tensor for tensor in read if tensor.dim() >= 2][-2:]
-        flops = 2 * matrices[0].numel() * matrices[1].shape[-1]
-        return Costs(product_flops=flops, bytes=moved, new_bytes=new_bytes, operations=1)
+        columns = matrices[1].shape[-1]
+        narrow = min(*matrices[0].shape[-2:], columns) < WIDE
+        name = "narrow_product_flops" if narrow else "product_flops"
+        flops = {name: 2 * matrices[0].numel() * columns}
+        return Costs(**flops, bytes=moved, new_bytes=new_bytes, operations=1)
     if packet in _ATTENTION:
         start = 0 if _ATTENTION[packet] == 2 else 1  # the backward pass reads the gradient first
         query, key = read[start], read[start + 1]

@@ -105,7 +105,7 @@ def make_plan(
 
 def memory_of(trace: Trace, machine: Machine | None) -> dict[str, int]:
     """Peak memory by what it is for."""
-    memory: dict[str, int] = dict(trace.peak())
+    memory: dict[str, int] = {**trace.peak()}
     if machine:
         tensors = sum(memory.values())
         memory["allocator"] = max(0, machine.peak_bytes(trace) - machine.baseline_bytes - tensors)

@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from towpath.core.errors import ConfigError
 from towpath.model.config import DecoderConfig, TransformerConfig
+from towpath.model.language_model import LanguageModel
 from towpath.plan.operations import Costs, costs_of
 from towpath.train.batches import Batch
 from towpath.train.config import TrainConfig
@@ -71,11 +72,12 @@ def trace_step(model_config: TransformerConfig, train: TrainConfig) -> Trace:
     """
     mode = _Recorder(model_config.vocab_size)
     model = _without_numbers(model_config, mode)
-    model.gradient_checkpointing = train.gradient_checkpointing
+    model.gradient_checkpointing = bool(train.gradient_checkpointing)
     strategy = Strategy(train, Precision(torch.device("cpu"), "fp32", None))
     strategy.prepare(model)  # pyright: ignore[reportArgumentType]
     passes = min(train.gradient_accumulation_steps, 2)
     model.train()
+    before, passed = Costs(), Costs()
     with mode:
         for _ in range(_STEPS):
             before = Costs().plus(mode.costs)
@@ -167,7 +169,7 @@ class _Recorder(TorchDispatchMode):
             self.name(tensor, "optimizer")
 
 
-def _without_numbers(model_config: TransformerConfig, mode: _Recorder) -> nn.Module:
+def _without_numbers(model_config: TransformerConfig, mode: _Recorder) -> LanguageModel:
     """The model with fake tensors for weights and buffers, noted as parameters."""
     with torch.device("meta"):
         model = model_config.layout()

@@ -36,9 +36,8 @@ def warnings(plan: Plan) -> list[str]:
     """What there is too little of, with both numbers."""
     said = []
     if "memory" in plan.lacks and plan.free_memory_bytes is not None:
-        said.append(
-            f"Training takes {size(plan.peak_bytes)} of memory at its peak, {size(plan.free_memory_bytes)} are free."
-        )
+        free = size(plan.free_memory_bytes)
+        said.append(f"Training takes {size(plan.peak_bytes)} of memory at its peak, {free} are free.")
     if "disk" in plan.lacks:
         said.append(
             f"Checkpoints take up to {size(plan.disk.most)} of disk, {size(plan.free_disk_bytes)} are free."
@@ -122,13 +121,13 @@ def _quote_lines(plan: Plan) -> Iterator[str]:
     if not plan.quotes:
         return
     yield ""
-    yield f"{'on a device':<{_NAME_WIDTH}}{'time':>26}{'kWh':>16}{'cost':>20}  memory"
+    yield f"{'on a device':<{_NAME_WIDTH}}{'time':>30}{'kWh':>22}{'cost':>26}  memory"
     for quote in plan.quotes:
         times = " to ".join(duration(seconds) for seconds in quote.seconds)
         energy = "" if quote.kilowatt_hours is None else _range(quote.kilowatt_hours)
         cost = "" if quote.cost is None else f"{_range(quote.cost)} {quote.currency}"
         fits = {True: "fits", False: "too small", None: "unknown"}[quote.fits]
-        yield f"{quote.device:<{_NAME_WIDTH}}{times:>26}{energy:>16}{cost:>20}  {fits}"
+        yield f"{quote.device:<{_NAME_WIDTH}}{times:>30}{energy:>22}{cost:>26}  {fits}"
     yield "At 46.2 % to 21.3 % of the device's peak in bf16 (PaLM's and GPT-3's share); sources: --json."
 
 
