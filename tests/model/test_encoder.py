@@ -214,3 +214,12 @@ def test_an_encoder_writes_no_text(ids: Tensor) -> None:
 def test_what_bert_here_has_not_is_refused_by_name(settings: dict[str, object], text: str) -> None:
     with pytest.raises(ModelError, match=text):
         from_transformers(theirs("masked", **settings))
+
+
+@pytest.mark.usefixtures("checked_annotations")
+@pytest.mark.parametrize("head", CLASSES)
+def test_shapes_are_those_of_the_annotations(head: str, ids: Tensor) -> None:
+    model = build(config(head=head))
+    labels = ids % 4
+    assert model(ids, **inputs(ids)).logits.isfinite().all()
+    assert model(ids, labels[:, 0] if head == "sequence" else labels, **inputs(ids)).loss.isfinite()

@@ -255,3 +255,12 @@ def test_neither_labels_nor_a_beginning_is_refused(ids: Tensor) -> None:
 def test_another_feed_forward_is_refused_by_name() -> None:
     with pytest.raises(ModelError, match="feed_forward_proj = 'gated-silu'"):
         from_transformers(theirs(feed_forward_proj="gated-silu"))
+
+
+@pytest.mark.usefixtures("checked_annotations")
+@pytest.mark.parametrize("version", OURS)
+def test_shapes_are_those_of_the_annotations(version: str, ids: Tensor) -> None:
+    model = build(config(version))
+    assert model(ids, **inputs(ids)).logits.isfinite().all()
+    assert model(ids, ids[:, :7], attention_mask=inputs(ids)["attention_mask"]).loss.isfinite()
+    assert len(list(generate(model, [1, 2], SamplingConfig(temperature=0, max_new_tokens=3)))) == 3

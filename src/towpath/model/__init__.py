@@ -1,8 +1,8 @@
 """From token ids to logits, and from logits to token ids and text.
 
-Comes in: a model section and token ids. Goes out: a ``Decoder`` with logits or a loss, and new
-tokens. Knows nothing of training or serving. To add a layout: its config in ``config.py``, its
-parts in ``layouts.py``, a line in ``MODELS``.
+Comes in: a model section and token ids. Goes out: a ``Decoder``, ``Encoder`` or ``EncoderDecoder``
+with logits or a loss, and new tokens. Knows nothing of training or serving. To add a layout of a
+decoder: its config in ``config.py``, its parts in ``layouts.py``, a line in ``MODELS``.
 
 The public names are imported when they are first used: only what computes imports torch.
 """
@@ -20,11 +20,18 @@ if TYPE_CHECKING:
     from towpath.model.config import ModelConfig as ModelConfig
     from towpath.model.config import ModernConfig as ModernConfig
     from towpath.model.config import SamplingConfig as SamplingConfig
+    from towpath.model.config import TransformerConfig as TransformerConfig
     from towpath.model.convert import from_transformers as from_transformers
     from towpath.model.convert import to_transformers as to_transformers
     from towpath.model.decoder import Decoder as Decoder
-    from towpath.model.decoder import Output as Output
-    from towpath.model.decoder import build as build
+    from towpath.model.encoder import Encoder as Encoder
+    from towpath.model.encoder import with_head as with_head
+    from towpath.model.encoder_config import BertConfig as BertConfig
+    from towpath.model.encoder_decoder import EncoderDecoder as EncoderDecoder
+    from towpath.model.encoder_decoder_config import T5Config as T5Config
+    from towpath.model.language_model import LanguageModel as LanguageModel
+    from towpath.model.language_model import Output as Output
+    from towpath.model.language_model import build as build
     from towpath.model.linear import fused_rows as fused_rows
     from towpath.model.loss import chunked_cross_entropy as chunked_cross_entropy
     from towpath.model.size import count_parameters as count_parameters
@@ -39,9 +46,22 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "cache": ("KeyValueCache",),
-    "config": ("MODELS", "DecoderConfig", "GPT2Config", "ModelConfig", "ModernConfig", "SamplingConfig"),
+    "config": (
+        "MODELS",
+        "TransformerConfig",
+        "DecoderConfig",
+        "GPT2Config",
+        "ModelConfig",
+        "ModernConfig",
+        "SamplingConfig",
+    ),
     "convert": ("from_transformers", "to_transformers"),
-    "decoder": ("Decoder", "Output", "build"),
+    "decoder": ("Decoder",),
+    "encoder": ("Encoder", "with_head"),
+    "encoder_config": ("BertConfig",),
+    "encoder_decoder": ("EncoderDecoder",),
+    "encoder_decoder_config": ("T5Config",),
+    "language_model": ("LanguageModel", "Output", "build"),
     "linear": ("fused_rows",),
     "loss": ("chunked_cross_entropy",),
     "size": ("count_parameters", "flops_per_token", "print_model_structure"),
