@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
 from towpath.core.config import Section, identity
+from towpath.core.processes import is_first
 from towpath.core.runs import Run
 from towpath.tokenizer import Samples, Tokenizer, TokenShards
 from towpath.train.batches import TokenBatches
@@ -66,12 +67,16 @@ def make_checkpoint(
             text_bytes=tokenizer.text_bytes,
         )
         facts = run_stage(stage, model)
+        if not is_first():
+            return
         objective = config.objective.model_dump(mode="json")
         facts = {"stage": "train", "objective": objective, **facts}
         write_checkpoint(draft.path, model.to("cpu"), tokenizer, None, facts)
         draft.counts |= {"parameters": sum(p.numel() for p in model.parameters()), "steps": config.max_steps}
         draft.licences += tokens.licences
 
+    if not is_first() and not store.has(KIND, run.name, identifier):
+        write(Draft(run.path))  # takes its part in the training; the first process writes
     return store.make(KIND, run.name, meaning, parents, write)
 
 
