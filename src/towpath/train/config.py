@@ -79,9 +79,9 @@ class TrainConfig(Section):
     log_steps: Execution[int] = Field(default=10, ge=1)
     """Steps between rows of the log."""
     source_loss_steps: Execution[int | None] = Field(default=None, ge=1)
-    """Steps between rows with the training loss of each source: a forward pass over the batch; unset: never."""
+    """Steps between rows with the training loss of each source: one forward pass; unset: never."""
     trackers: Execution[list[Annotated[TrackerConfig, TRACKERS.choice()]]] = []
-    """Where figures are shown beside log.jsonl: wandb, tensorboard, mlflow, trackio, jsonl. None can stop it."""
+    """Where figures are shown beside log.jsonl: wandb, tensorboard, mlflow, trackio or jsonl."""
     price_per_hour: Execution[float | None] = Field(default=None, ge=0)
     """What an hour of the machine costs, in any currency; the log then says what was spent."""
     sample_prompt: Execution[str] = "The "

@@ -25,10 +25,10 @@ from towpath.core.files import disk_full_explained, readable_json, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, Silence, progress
 from towpath.train.batches import Batch, BatchSource, ahead
-from towpath.train.config import TrainConfig
-from towpath.train.events import Event, EventLog, LeftOut
 from towpath.train.ceiling import matmul_ceiling
+from towpath.train.config import TrainConfig
 from towpath.train.energy import energy_counters
+from towpath.train.events import Event, EventLog, LeftOut
 from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_figures, source_losses
 from towpath.train.guard import Guard, Rewind
 from towpath.train.loop import training_loop, validation_due

@@ -17,6 +17,7 @@ import threading
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ class Followers:
                 "section": f"{type(section).__module__}:{type(section).__qualname__}",
                 "settings": section.model_dump(mode="json"),
                 "state": str(self.folder / f"{number}-{section.type}.json"),
-                "id": f"{self._run_id()}",
+                "id": self._run_id(),
                 "name": self.name,
                 "log": str(self.log),
                 "train": self.settings,
@@ -86,6 +87,7 @@ class _Follower:
         with Path(order["state"]).with_suffix(".txt").open("ab") as said:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "towpath.train.trackers.follow", json.dumps(order)],
+                bufsize=0,  # select must see what readline has not read
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=said,
@@ -98,11 +100,8 @@ class _Follower:
     def ask_to_end(self) -> None:
         """Send what is left, then close."""
         assert self.process.stdin is not None
-        try:
+        with suppress(OSError):  # it is gone, and that was said
             self.process.stdin.write(b"end\n")
-            self.process.stdin.flush()
-        except OSError:
-            pass  # it is gone, and that was said
 
     def end(self, deadline: float) -> None:
         """Wait until ``deadline`` on the monotonic clock, no longer."""
@@ -112,10 +111,8 @@ class _Follower:
         self.process.wait()
         for end in (self.process.stdin, self.process.stdout):
             assert end is not None
-            try:
+            with suppress(OSError):
                 end.close()
-            except OSError:
-                pass
 
     def _hear(self) -> None:
         for expected, seconds in (("loaded", LOAD_SECONDS), ("ready", self.section.init_seconds)):
@@ -140,10 +137,8 @@ class _Follower:
             if self.given_up:
                 return
             self.given_up = True
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         print(
             f"train: the tracker {self.section.type} gets no more figures: {why}. "
             "Training goes on; log.jsonl has them all.",

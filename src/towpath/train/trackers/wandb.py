@@ -1,4 +1,4 @@
-"""Weights & Biases, online or offline. The key comes from WANDB_API_KEY or ``wandb login``, never from here."""
+"""Weights & Biases, online or offline. The key is WANDB_API_KEY or that of ``wandb login``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WandbConfig(TrackerConfig):
         need("wandb", install="towpath[wandb]", why="train.trackers (wandb)")
 
     def open(self, run: TrackedRun) -> Tracker:
-        """See ``TrackerConfig.open``: one id for all starts, so that a resumed run goes on in the same one."""
+        """See ``TrackerConfig.open``: one id for all starts, so a resumed run goes on in the same one."""
         import wandb
 
         settings = wandb.Settings(silent=True, console="off", init_timeout=self.init_seconds)
