@@ -166,7 +166,7 @@ def test_the_loss_of_packed_documents_is_that_of_their_logits(ids: torch.Tensor)
     logits = model(ids, **settings).logits[:, :-1]
     expected = torch.nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
     torch.testing.assert_close(model(ids, ids, **settings).loss, expected)
-    with pytest.raises(ModelError, match="documents and places are for whole windows"):
+    with pytest.raises(ModelError, match="documents, places and prefix_tokens are for whole windows"):
         model(ids, cache=model.new_cache(3, 20), **settings)
 
 

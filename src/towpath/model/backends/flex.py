@@ -36,12 +36,10 @@ def attend(
 ) -> Float[Tensor, "B H T D"]:
     """See ``Attend``."""
     n_queries, n_keys = q.shape[2], k.shape[2]
-    hidden = _mask_rule(sight, n_queries, n_keys, q.device)
-    block_mask = None
-    if hidden is not None:
-        batch = None if sight.documents is None and sight.mask is None else q.shape[0]
-        heads = None if sight.mask is None else q.shape[1]
-        block_mask = flex.create_block_mask(hidden, batch, heads, n_queries, n_keys, device=q.device)
+    key = ("flex", n_queries, n_keys)
+    if key not in sight.memo:  # the same for all layers of a pattern
+        sight.memo[key] = _block_mask(sight, q, n_keys)
+    block_mask = sight.memo[key]
     kernel = _compiled() if q.device.type == "cuda" else flex.flex_attention
     gathered = kernel(
         *(q, k, v),
@@ -52,6 +50,17 @@ def attend(
     )
     assert isinstance(gathered, Tensor)
     return gathered
+
+
+def _block_mask(sight: Sight, q: Tensor, n_keys: int) -> flex.BlockMask | None:
+    """Which blocks of scores are looked at; None: all."""
+    n_queries = q.shape[2]
+    rule = _mask_rule(sight, n_queries, n_keys, q.device)
+    if rule is None:
+        return None
+    batch = None if sight.documents is None and sight.mask is None else q.shape[0]
+    heads = None if sight.mask is None else q.shape[1]
+    return flex.create_block_mask(rule, batch, heads, n_queries, n_keys, device=q.device)
 
 
 def _mask_rule(
