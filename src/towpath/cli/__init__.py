@@ -24,6 +24,7 @@ VERBS = {
     "data": "sources to clean, deduplicated documents",
     "tokenizer": "documents to a tokenizer and token shards",
     "train": "token shards to a checkpoint",
+    "launch": "train as a job of several processes: here, Slurm, SkyPilot, Kubernetes",
     "evaluate": "a checkpoint to scores",
     "tune": "a checkpoint to an assistant",
     "generate": "continue a text",

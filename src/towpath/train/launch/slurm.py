@@ -1,0 +1,56 @@
+"""A batch script for Slurm: every task is one process; a job that loses its place is queued again.
+
+Slurm sends SIGUSR1 two minutes before it takes the machines away; training answers with a save and
+status 138, and the script asks for the job to be queued again. So it does when a process was lost.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from towpath.train.launch.job import NOTICE_SECONDS, PORT, Job
+
+_AGAIN = (138, 75, 137)
+"""Status of a run that saved at SIGUSR1 (128 + 10), of a lost process, and of one that was killed."""
+
+
+def slurm_script(job: Job) -> str:
+    """The text for ``sbatch``."""
+    options = {
+        "job-name": job.name,
+        "nodes": job.nodes,
+        "ntasks-per-node": job.processes,
+        "time": f"{job.hours}:00:00",
+        "signal": f"USR1@{NOTICE_SECONDS}",
+        "output": f"{job.name}-%j.log",
+        "open-mode": "append",
+    }
+    if job.gpus:
+        options["gpus-per-node"] = job.processes
+    lines = ["#!/bin/bash", *(f"#SBATCH --{name}={value}" for name, value in options.items())]
+    return "\n".join([*lines, "#SBATCH --requeue", "", *_body(job)]) + "\n"
+
+
+def _body(job: Job) -> list[str]:
+    task = (
+        'RANK="$SLURM_PROCID" LOCAL_RANK="$SLURM_LOCALID" WORLD_SIZE="$SLURM_NTASKS" '
+        f"exec python -m towpath {job.training()}"
+    )
+    again = "|".join(str(status) for status in _AGAIN)
+    return [
+        f"export TOWPATH_HOME={shlex.quote(job.home)}",
+        'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+        f'export MASTER_PORT="$(({PORT} + SLURM_JOB_ID % 10000))"',
+        "export SLURM_EXPORT_ENV=ALL",
+        "trap '' USR1  # the tasks get it and save; this script waits for them",
+        "",
+        f"srun --kill-on-bad-exit=1 bash -c {shlex.quote(task)}",
+        "status=$?",
+        "",
+        f'case "$status" in {again})',
+        f'  if [ "${{SLURM_RESTART_COUNT:-0}}" -lt {job.max_restarts} ]; then',
+        '    scontrol requeue "$SLURM_JOB_ID"',
+        "  fi ;;",
+        "esac",
+        'exit "$status"',
+    ]
