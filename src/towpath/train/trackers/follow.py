@@ -19,7 +19,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from towpath.train.trackers import TrackedRun, Tracker, TrackerConfig
 
@@ -106,15 +106,16 @@ def main() -> None:
     """Do what the first argument describes."""
     order = json.loads(sys.argv[1])
     os.nice(10)  # training goes first
-    answers = os.fdopen(os.dup(1), "w")
+    answers, orders = os.fdopen(os.dup(1), "w"), os.fdopen(os.dup(0))
     os.dup2(2, 1)  # what a package prints is no answer
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # what a package asks gets none
 
     def answer(text: str) -> None:
         answers.write(text.replace("\n", " ") + "\n")
         answers.flush()
 
     ended = threading.Event()
-    threading.Thread(target=_listen, args=(ended,), daemon=True).start()
+    threading.Thread(target=_listen, args=(orders, ended), daemon=True).start()
     try:
         _work(order, ended, answer)
     except BaseException as error:
@@ -138,8 +139,8 @@ def _work(order: Mapping[str, Any], ended: threading.Event, answer: Any) -> None
     answer("closed")
 
 
-def _listen(ended: threading.Event) -> None:
-    for line in sys.stdin:
+def _listen(orders: TextIO, ended: threading.Event) -> None:
+    for line in orders:
         if line.strip() == "end":
             ended.set()
     if not ended.is_set():
