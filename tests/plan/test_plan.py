@@ -41,7 +41,9 @@ from towpath.train.precision import choose_precision
 MODEL = ModernConfig(vocab_size=256, n_positions=32, n_embd=32, n_layer=1, n_head=2)
 TRAIN = TrainConfig(batch_size=4, gradient_accumulation_steps=1, threads=1, device="cpu")
 MUON = change(TRAIN, {"optimizer": {"type": "muon"}})
-MACHINE = Machine("a processor", 1, "2", 1e11, 1e10, 300_000_000, 0.2, {"product_flops": 1e-11}, 0, 0, 1.0)
+MACHINE = Machine(
+    "a processor", 1, "2", 1e11, 1e10, 300_000_000, 0.2, {"narrow_product_flops": 1e-11}, 0, 0, 1.0
+)
 
 
 @pytest.fixture
@@ -251,3 +253,25 @@ def test_the_verb_prints_a_plan_without_measuring(
     )
     assert verb.run(options) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 320
+
+
+def test_the_report_holds_the_plan_against_the_fact(config: RunConfig, tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    from towpath.core.metrics import MetricLog
+    from towpath.core.runs import Run as RunFolder
+    from towpath.recipes.report import PLAN, plan_against_fact
+
+    run = RunFolder(tmp_path, "small")
+    checkpoint = SimpleNamespace(id="0123456789abcdef", counts={"parameters": 1000})
+    folder = run.stage("train", checkpoint.id)
+    MetricLog(folder / "log.jsonl").log(1, {"train/tokens_per_second": 50.0, "train/memory": 4e8})
+    (folder / "checkpoints" / "step-000001").mkdir(parents=True)
+    (folder / "checkpoints" / "step-000001" / "model.safetensors").write_bytes(bytes(200))
+    facts = make_plan(config, tmp_path, MACHINE).facts()
+    (run.path / PLAN).write_text(json.dumps(facts, default=str))
+    text = plan_against_fact(SimpleNamespace(made={"train": checkpoint}, run=run))  # pyright: ignore[reportArgumentType]
+    rows = {line[:20].strip(): line[20:].split() for line in text.splitlines()}
+    assert rows["parameters"] == [f"{facts['parameters']:,}", "1,000", f"{facts['parameters'] / 1000:.3f}"]
+    assert rows["a save, bytes"][1] == "200"
+    assert float(rows["peak memory, bytes"][2]) == pytest.approx(facts["peak_bytes"] / 4e8, abs=1e-3)

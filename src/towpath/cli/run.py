@@ -49,8 +49,9 @@ def run(options: argparse.Namespace) -> int:
 def _tell_plan(path: RunPath, until: str | None) -> None:
     """Say what training will take, keep the plan for the report, and warn of what there is too little of.
 
-    Time is told where ``towpath plan`` measured this machine before.
+    Time is told where ``towpath plan`` measured this machine before. A run that goes on was told already.
     """
+    from towpath.core.config import identity
     from towpath.core.errors import ConfigError
     from towpath.core.files import readable_json, write_durably
     from towpath.plan.machine import calibration_of_before
@@ -63,7 +64,10 @@ def _tell_plan(path: RunPath, until: str | None) -> None:
     last = until or stages[-1]
     if STAGES.index(last) < STAGES.index("train") or "train" not in stages:  # pyright: ignore[reportArgumentType]
         return
-    home = path.store.home
+    home, place = path.store.home, path.run.path / PLAN
+    planned = {"config": identity(path.config)}
+    if place.exists() and json.loads(place.read_bytes()).get("config") == planned["config"]:
+        return
     try:
         plan = make_plan(path.config, home, calibration_of_before(home, path.config.train.threads))
     except ConfigError as error:
@@ -73,7 +77,7 @@ def _tell_plan(path: RunPath, until: str | None) -> None:
     for warning in warnings(plan):
         print(f"plan: {warning} See what would fit: towpath plan", file=sys.stderr)
     path.run.path.mkdir(parents=True, exist_ok=True)
-    write_durably(path.run.path / PLAN, readable_json(plan.facts()))
+    write_durably(place, readable_json({**plan.facts(), **planned}))
 
 
 def _timed(stages: Any) -> Any:
