@@ -17,7 +17,7 @@ export DO_NOT_TRACK := 1
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo test test-slow test-all check lint types imports references fmt bench bench-data clean
+.PHONY: help setup demo test test-slow test-all check lint types imports references fmt bench bench-data bench-train clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -67,6 +67,9 @@ bench: setup ## the benchmarks, and the lines of each room
 bench-data: setup ## speed of the data room beside its peers, one JSON line a row at the end
 	@$(BIN)/python setup.py -q build_ext --inplace
 	@$(BIN)/python benchmarks/data/all_rows.py
+
+bench-train: setup ## speed of training beside its peers, one JSON line a row at the end
+	@$(BIN)/python benchmarks/train/all_rows.py
 
 clean: ## remove caches; .venv and the work folder stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
