@@ -102,7 +102,7 @@ def test_the_slurm_script_is_a_shell_script_that_queues_itself_again(tmp_path: P
 
 
 def slurm_without_slurm(script: str, folder: Path, status: int, restarts: int) -> tuple[int, bool]:
-    """Run ``script`` with stand-ins for Slurm's commands; its status, and whether it asked for another turn."""
+    """Run ``script`` with stand-ins for Slurm's commands; its status, whether it asked for another turn."""
     for name, body in {
         "srun": f'printf "%q " "$@" > {folder}/srun; exit {status}',
         "scontrol": f'if [ "$1" = requeue ]; then touch {folder}/again; else echo first; fi',
