@@ -30,7 +30,7 @@ from towpath.data.sources import SOURCES
 from towpath.data.sources.file_source import FileSource
 
 SIZE_BYTES = 320 << 20
-MANY_BYTES = 24 << 20
+MANY_BYTES = 12 << 20
 """Size of those that are many records: they are parsed, and 30 times their size would be too much memory."""
 BLOCK_BYTES = 1 << 20
 MAX_MEMORY_MB = 512
@@ -158,15 +158,15 @@ def tar_of(path: Path, name: str, size_bytes: int, kind: bytes = tarfile.REGTYPE
     return path
 
 
-def tar_of_many(path: Path, kind: bytes = tarfile.REGTYPE) -> Path:
-    """A compressed tar of 300,000 empty members, or of headers without a file."""
-    entry = tarfile.TarInfo("a.tex")
+def tar_of_many(path: Path, name: str, kind: bytes = tarfile.REGTYPE) -> Path:
+    """A compressed tar of 100,000 empty members, or of headers without a file."""
+    entry = tarfile.TarInfo(name)
     entry.type = kind
     if kind in (tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE):
         entry.size = 512
     block = entry.tobuf(tarfile.GNU_FORMAT) + bytes(entry.size)
     with gzip.open(path, "wb", compresslevel=1) as file:
-        for _ in range(300):
+        for _ in range(100):
             file.write(block * 1_000)
     return path
 
@@ -244,7 +244,7 @@ def code(folder: Path) -> Path:
 LONG_NAME, PAX = tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE
 ARCHIVES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "arxiv of one file": ("arxiv", lambda folder: tar_of(folder / "2101.00001.tar.gz", "a.tex", SIZE_BYTES)),
-    "arxiv of many files": ("arxiv", lambda folder: tar_of_many(folder / "2101.00001.tar.gz")),
+    "arxiv of many files": ("arxiv", lambda folder: tar_of_many(folder / "2101.00001.tar.gz", "a.tex")),
     "arxiv in bulk": (
         "arxiv",
         lambda folder: tar_of(folder / "arXiv_src_2101_001.tar.gz", "a.gz", SIZE_BYTES),
@@ -258,10 +258,10 @@ ARCHIVES: dict[str, tuple[str, Callable[[Path], Path]]] = {
     "pile in a tar": ("pile", lambda folder: pile_tar(folder / "a.jsonl.zst.tar")),
     "pile with a name": ("pile", lambda folder: tar_of(folder / "a.tar.gz", "a", SIZE_BYTES, LONG_NAME)),
     "pubmed of one file": ("pubmed", lambda folder: tar_of(folder / "a.tar.gz", "a.nxml", SIZE_BYTES)),
-    "pubmed of many files": ("pubmed", lambda folder: tar_of_many(folder / "a.tar.gz")),
+    "pubmed of many files": ("pubmed", lambda folder: tar_of_many(folder / "a.tar.gz", "a.nxml")),
     "pubmed with a name": ("pubmed", lambda folder: tar_of(folder / "a.tar.gz", "a", SIZE_BYTES, LONG_NAME)),
     "pubmed with a header": ("pubmed", lambda folder: tar_of(folder / "a.tar.gz", "a", SIZE_BYTES, PAX)),
-    "pubmed of headers": ("pubmed", lambda folder: tar_of_many(folder / "a.tar.gz", LONG_NAME)),
+    "pubmed of headers": ("pubmed", lambda folder: tar_of_many(folder / "a.tar.gz", "a", LONG_NAME)),
     "warc of one page": ("warc", lambda folder: warc_of(folder / "a.warc.gz", b"\r\n")),
     "warc with a header": ("warc", lambda folder: warc_of(folder / "a.warc.gz", b"X: ")),
     "warc compressed twice": (
@@ -339,8 +339,9 @@ EACH_SHAPE = [
     pytest.param(kind, shape, container, id=f"{kind}-{number}{shape.suffix}{container}")
     for kind, shapes in SHAPES.items()
     for number, shape in enumerate(shapes)
-    for container in COMPRESSORS
+    for container in (COMPRESSORS if number == 0 else (".gz",))
 ]
+"""The first shape of each source in every container, the others in one: all open them by one function."""
 
 
 @needs_proc
