@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import itertools
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from tests.train.conftest import batches, model, stage, train_config, weights
+from tests.train.conftest import assert_same, batches, model, model_config, stage, train_config, weights
 from tests.train.ranks import final_weights, train
 from towpath.core.config import change
 from towpath.core.errors import TrainError
@@ -53,8 +55,6 @@ def assert_equal_runs(left: Path, right: Path) -> None:
 
 
 def alone(folder: Path, config: TrainConfig, kind: str) -> Path:
-    from safetensors.torch import save_file
-
     decoder = model(kind, 0.0)
     run_stage(stage(folder, config), decoder)
     save_file(weights(decoder), folder / "weights.safetensors")
@@ -74,17 +74,37 @@ def test_two_processes_of_data_parallelism_are_one(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "optimizer"), [("gpt2", "adamw"), ("modern", "muon")])
-def test_every_mode_on_two_processes_is_one(tmp_path: Path, kind: str, optimizer: str) -> None:
+def test_every_mode_on_two_processes_is_one(
+    tmp_path: Path, kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = config_of(optimizer={"type": optimizer})
     single = alone(tmp_path / "single", config, kind)
     modes = [{"type": name} for name in ("ddp", "fsdp", "tensor")]
-    if optimizer == "adamw":
+    if optimizer == "adamw" and importlib.util.find_spec("deepspeed"):
+        monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")  # once, not in every process
         modes += [{"type": "deepspeed", "zero_stage": zero} for zero in (1, 2, 3)]
+    for module in ("sharded", "cut_model"):
+        importlib.import_module(f"towpath.train.parallel.{module}")
     for mode in modes:
-        importlib.import_module(f"towpath.train.parallel.{mode['type']}")
         folder = tmp_path / "-".join(str(value) for value in mode.values())
         assert train(folder, change(config, {"parallel": mode}), 2, kind) == [0, 0], mode
         assert_equal_runs(single, folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_head": 3, "n_kv_head": 3, "n_embd": 48}, r"n_head = 3 can't be cut into 2.* 1 processes.* = 4"),
+        ({"n_kv_head": 1}, r"n_kv_head = 1 can't be cut into 2.* 1 processes.* = 2"),
+    ],
+)
+def test_a_model_that_cannot_be_cut_is_refused_with_a_number_that_works(changes: dict, message: str) -> None:
+    from towpath.model.decoder import build
+    from towpath.train.parallel.cut_model import check_cuts
+
+    with pytest.raises(TrainError, match=message):
+        check_cuts(build(change(model_config("modern"), changes), seed=1), 2)
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -134,8 +154,6 @@ def test_a_mode_without_a_job_says_how_to_start_one(
 
 
 def test_dropout_differs_between_processes_and_is_repeated_when_resumed(tmp_path: Path) -> None:
-    from tests.train.conftest import assert_same
-
     config = config_of(max_steps=4, save_steps=2, **{"parallel": {"type": "ddp"}})
     assert train(tmp_path / "whole", config, 2, dropout=0.3) == [0, 0]
     parts = tmp_path / "parts"
@@ -144,7 +162,5 @@ def test_dropout_differs_between_processes_and_is_repeated_when_resumed(tmp_path
     newest.rename(newest.with_name("elsewhere"))
     assert train(parts, config, 2, dropout=0.3) == [0, 0]
     assert_same(final_weights(tmp_path / "whole"), final_weights(parts))
-    states = __import__("safetensors.torch", fromlist=["load_file"]).load_file(
-        parts / "checkpoints" / "step-000004" / "random.safetensors"
-    )
+    states = load_file(parts / "checkpoints" / "step-000004" / "random.safetensors")
     assert not torch.equal(states["cpu"], states["1/cpu"])
