@@ -32,7 +32,7 @@ from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import Saved
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.train.loop import StepsAndForgets
 
 
@@ -65,7 +65,7 @@ class CutModel(Grouped):
         """See ``Strategy.total``: all processes learned from the same."""
         return value
 
-    def prepare(self, model: Decoder) -> None:
+    def prepare(self, model: LanguageModel) -> None:
         """See ``Strategy.prepare``."""
         check_cuts(model, self.world_size)
         self.plain = model
@@ -94,7 +94,7 @@ class CutModel(Grouped):
         return clip_(self.trained.parameters(), self.config.max_grad_norm, self.group)
 
     @torch.no_grad()
-    def whole(self) -> Decoder:
+    def whole(self) -> LanguageModel:
         """See ``Strategy.whole``."""
         target = dict(self.plain.named_parameters())
         for name, value in _joined(dict(self.trained.named_parameters())).items():

@@ -26,7 +26,7 @@ from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import Saved
 
 if TYPE_CHECKING:
-    from towpath.model.decoder import Decoder
+    from towpath.model.language_model import LanguageModel
     from towpath.train.loop import StepsAndForgets
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
@@ -35,7 +35,7 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 class Zero(Grouped):
     """Parts of the optimizer state (and gradients, and weights) in every process."""
 
-    def prepare(self, model: Decoder) -> None:
+    def prepare(self, model: LanguageModel) -> None:
         """See ``Strategy.prepare``."""
         deepspeed = _deepspeed(self.precision.device.type)
         self.plain = model
@@ -81,7 +81,7 @@ class Zero(Grouped):
         return self.clip(self.optimizer) >= 0
 
     @torch.no_grad()
-    def whole(self) -> Decoder:
+    def whole(self) -> LanguageModel:
         """See ``Strategy.whole``: one tensor after the other."""
         target = dict(self.plain.named_parameters())
         for name, value in self._weights():
@@ -148,11 +148,14 @@ class Zero(Grouped):
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
         from deepspeed.utils import safe_get_full_fp32_param
 
+        shapes = {name: parameter.shape for name, parameter in self.plain.named_parameters()}
         for name, parameter in self.names.items():
             value = safe_get_full_fp32_param(parameter)
-            yield name, value.view(dict(self.plain.named_parameters())[name].shape)
+            assert value is not None, "DeepSpeed knows this parameter"
+            yield name, value.view(shapes[name])
 
-    def _kept(self, value: Tensor) -> Tensor:
+    def _kept(self, value: Tensor | None) -> Tensor:
+        assert value is not None, "DeepSpeed knows this parameter"
         return value.detach().cpu().clone() if self.is_first else torch.empty(0)
 
 
