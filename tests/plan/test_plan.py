@@ -275,3 +275,14 @@ def test_the_report_holds_the_plan_against_the_fact(config: RunConfig, tmp_path:
     assert rows["parameters"] == [f"{facts['parameters']:,}", "1,000", f"{facts['parameters'] / 1000:.3f}"]
     assert rows["a save, bytes"][1] == "200"
     assert float(rows["peak memory, bytes"][2]) == pytest.approx(facts["peak_bytes"] / 4e8, abs=1e-3)
+
+
+def test_held_out_runs_of_the_ladder_are_told_within_three_percent() -> None:
+    from towpath.plan import loss
+
+    rows = json.loads(Path(loss.__file__).with_name("scaling_law.json").read_bytes())["runs"]
+    held_out = [loss.as_run(row) for row in rows if row["held_out"]]
+    law = fit([loss.as_run(row) for row in rows if not row["held_out"]])
+    assert len(held_out) >= 2
+    for run in held_out:
+        assert law.loss(run.weights, run.tokens) == pytest.approx(run.loss, rel=0.03)
