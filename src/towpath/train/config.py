@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
+from towpath.train.evaluations import EvaluationConfig
 from towpath.train.objectives import OBJECTIVES, ObjectiveConfig
 from towpath.train.objectives.causal import CausalConfig
 from towpath.train.optimizers import OPTIMIZERS, OptimizerConfig
@@ -80,6 +81,8 @@ class TrainConfig(Section):
     """Steps between rows of the log."""
     source_loss_steps: Execution[int | None] = Field(default=None, ge=1)
     """Steps between rows with the training loss of each source: one forward pass; unset: never."""
+    evaluations: Execution[list[EvaluationConfig]] = []
+    """Tasks that look at the model in training, each after the save of its step; see docs/watching.md."""
     trackers: Execution[list[Annotated[TrackerConfig, TRACKERS.choice()]]] = []
     """Where figures are shown beside log.jsonl: wandb, tensorboard, mlflow, trackio or jsonl."""
     price_per_hour: Execution[float | None] = Field(default=None, ge=0)

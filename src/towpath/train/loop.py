@@ -17,6 +17,7 @@ from towpath.train.batches import Batch
 from towpath.train.config import TrainConfig
 from towpath.train.guard import Guard, Rewind
 from towpath.train.layers import layer_norms
+from towpath.train.looks import looks_due
 from towpath.train.parallel.strategy import Strategy
 
 
@@ -52,7 +53,7 @@ def training_loop(
     strategy: Strategy,
     guard: Guard | None = None,
     first_step: int = 0,
-    validate: Callable[[int], Mapping[str, float]] | None = None,
+    look: Callable[[int], None] | None = None,
     log: Log = lambda step, metrics: None,
     save: Callable[[int], None] = lambda step: None,
     stop: Callable[[], bool] = lambda: False,
@@ -60,7 +61,8 @@ def training_loop(
 ) -> None:
     """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
 
-    ``guard`` None makes one of ``config``. ``observe`` gives figures of a batch before it is learned from.
+    ``guard`` None makes one of ``config``. ``look`` validates after a step that ``looks_due`` names; a stop
+    that is asked for meanwhile comes before the next step. ``observe`` gives figures of a batch before it is learned from.
 
     Raises:
         Rewind: the run is to go on from its last save, without the data of some steps.
@@ -76,14 +78,19 @@ def training_loop(
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 
-        last = strategy.any(step == config.max_steps or stop())
+        asked = strategy.any(stop())
+        last = asked or step == config.max_steps
         if step % config.log_steps == 0 or last or guard.bad_steps:
             log(step, {**figures, **guard.figures()})
-        if step % config.save_steps == 0 or last:
+        if saves := step % config.save_steps == 0 or last:
             save(step)
-        if validate and validation_due(step, config):  # after the save: it can never lose one
-            log(step, validate(step))
+        if look and looks_due(step, config) and not asked:  # after the save: it can never lose one
+            look(step)
             model.train()
+            if not last and strategy.any(stop()):
+                if not saves:
+                    save(step)
+                return
         if last:
             return
 
@@ -111,11 +118,6 @@ def learn(
         raise
     strategy.update(optimizer, applies)
     return figures
-
-
-def validation_due(step: int, config: TrainConfig) -> bool:
-    """Whether ``step`` is one after which the model is validated."""
-    return step % config.eval_steps == 0 or step == config.max_steps
 
 
 def accumulate(model: nn.Module, batch: Batch, strategy: Strategy) -> float:

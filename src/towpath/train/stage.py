@@ -8,6 +8,7 @@ fine-tuning are both stages.
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,10 +29,12 @@ from towpath.train.batches import Batch, BatchSource, ahead
 from towpath.train.ceiling import matmul_ceiling
 from towpath.train.config import TrainConfig
 from towpath.train.energy import energy_counters
+from towpath.train.evaluations import Task
 from towpath.train.events import Event, EventLog, LeftOut
 from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_figures, source_losses
 from towpath.train.guard import Guard, Rewind
-from towpath.train.loop import training_loop, validation_due
+from towpath.train.looks import Looks, sample_rows, samples_of
+from towpath.train.loop import training_loop
 from towpath.train.meters import MEASURED, SPEED, Bill, Meters
 from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
@@ -64,6 +67,10 @@ class Stage:
     """Trackers beside ``log.jsonl``."""
     text_bytes: NDArray[np.integer] | None = None
     """Bytes of text that each token id stands for; with it the log has bits a byte."""
+    tokenizer: Any = None
+    """What tasks of ``train.evaluations`` are given beside the model."""
+    tasks: Mapping[str, Task] = field(default_factory=dict)
+    """Tasks that ``train.evaluations`` may name."""
 
 
 def run_stage(stage: Stage, model: LanguageModel) -> dict[str, Any]:
@@ -90,7 +97,7 @@ class _Running:
         self.strategy.prepare(model.to(self.precision.device))
         self.batches = share_of(stage.batches, self.strategy)
         self.log = MetricLog(stage.folder / "log.jsonl", stage.sinks)
-        self.samples = stage.folder / "samples.jsonl"
+        self.samples = samples_of(stage.folder)
         self.saves = stage.folder / "checkpoints"
         self.events = EventLog(stage.folder / "events.jsonl")
         self.left_out = LeftOut(stage.folder / "left_out.json")
@@ -124,7 +131,9 @@ class _Running:
         ):
             if self.config.guard.rewinds and first_step == 0:
                 self._save(0)  # where a spike before the first checkpoint goes back to
-            self._validate_if_missed(first_step)
+            self.looks = Looks(self.stage, self.log, self.events, self.bar.say, stop)
+            if self.strategy.any(first_step > 0 and self.strategy.is_first and self.looks.missed(first_step)):
+                self._look(first_step)  # a kill between a save and its validation leaves it to this start
             while (spike := self._train(run, first_step, stop)) is not None:
                 first_step = self._go_back(spike)
             self._end_if_asked(stop)
@@ -145,7 +154,7 @@ class _Running:
                 strategy=self.strategy,
                 guard=self.guard,
                 first_step=first_step,
-                validate=self._validate if self.stage.validate or self.stage.sample else None,
+                look=self._look if self.looks.any else None,
                 log=lambda step, metrics: self._log(step, metrics, scheduler),
                 save=self._save,
                 stop=stop,
@@ -300,52 +309,22 @@ class _Running:
             self.bar.note(f"loss {figures['train/loss']:.3f}, {figures[SPEED]:,.0f} tokens/s")
         self.log.log(step, figures)
 
-    def _validate_if_missed(self, step: int) -> None:
-        """A kill between a save and its validation leaves the validation to the next start."""
-        if (
-            step == 0
-            or not (self.stage.validate or self.stage.sample)
-            or not validation_due(step, self.config)
-        ):
-            return
-        if not any(
-            row["step"] == step and row["name"].startswith("validation/") for row in read_log(self.log.path)
-        ):
-            figures = self._validate(step)
-            if self.strategy.is_first:
-                self.log.log(step, figures)
+    def _look(self, step: int) -> None:
+        """Validation, sample and evaluations of the model as it is.
 
-    def _validate(self, step: int) -> dict[str, float]:
-        """Figures and a sample of the model as it is; the random state of training is not touched.
-
-        The first process validates with the whole model, the others go on and wait at their next step.
+        The first process looks at the whole model, the others go on and wait where it next comes to them.
         """
-        start = time.monotonic()
         model = self.strategy.whole()
-        if not self.strategy.is_first:
-            return {}
-        model.eval()
-        with torch.random.fork_rng(), torch.no_grad():
-            figures = dict(self.stage.validate(model)) if self.stage.validate else {}
-            text = self.stage.sample(model) if self.stage.sample else None
-        model.train()
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
-        assert self.bar is not None
-        self.bar.say(
-            f"{self.stage.name}: step {step}: {shown}" + (f"\n    {text!r}" if text is not None else "")
-        )
-        if text is not None:
-            row = json.dumps({"step": step, "text": text})
-            with disk_full_explained(self.samples), self.samples.open("a") as file:
-                file.write(row + "\n")
-        self.meters.leave_out(time.monotonic() - start)
-        return figures
+        if self.strategy.is_first:
+            self.meters.leave_out(self.looks.look(model, step))
 
     def _end_if_asked(self, stop: StopRequest) -> None:
-        if stop.number is not None and not self._is_finished():
+        asked = self.strategy.any(stop.number is not None)
+        missing = self.strategy.any(self.looks.broken_off or not self._is_finished())
+        if asked and missing:
             raise StoppedError(
                 f"{self.stage.name}: stopped by a signal after saving. Run the same command to go on.",
-                stop.number,
+                stop.number or signal.SIGTERM,
             )
 
     def _is_finished(self) -> bool:
@@ -360,6 +339,5 @@ class _Running:
 def _rewind_samples(path: Path, step: int) -> None:
     if not path.exists():
         return
-    rows = [line for line in path.read_text().splitlines() if line.endswith("}")]
-    kept = [line for line in rows if json.loads(line)["step"] <= step]
+    kept = [json.dumps(row) for row in sample_rows(path) if row["step"] <= step]
     write_durably(path, "".join(line + "\n" for line in kept).encode())

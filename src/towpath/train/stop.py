@@ -24,11 +24,16 @@ class StoppedError(TowpathError):
         self.exit_code = 128 + number
 
 
+class BrokenOffError(BaseException):
+    """A signal came while something was done that can be done again; not for ``except Exception``."""
+
+
 class StopRequest:
     """Becomes true when a signal asks to stop; the second one stops at once."""
 
     def __init__(self) -> None:
         self.number: int | None = None
+        self._breaks = False
 
     def __call__(self) -> bool:
         """Whether a stop was asked for."""
@@ -39,6 +44,23 @@ class StopRequest:
         if self.number is not None:
             raise KeyboardInterrupt
         self.number = number
+        if self._breaks:
+            raise BrokenOffError
+
+    @contextmanager
+    def breaking_off(self) -> Iterator[None]:
+        """A signal ends what is done inside at once; one that came before does not let it begin.
+
+        Raises:
+            BrokenOffError: a signal came.
+        """
+        if self.number is not None:
+            raise BrokenOffError
+        self._breaks = True
+        try:
+            yield
+        finally:
+            self._breaks = False
 
 
 @contextmanager
