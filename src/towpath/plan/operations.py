@@ -89,7 +89,8 @@ def costs_of(function: Any, read: Sequence[Tensor], written: Sequence[Tensor], n
     moved = sum(_bytes(tensor) for tensor in (*read, *written))
     packet = function.overloadpacket
     if packet in _PRODUCTS:
-        matrices = [tensor for tensor in read if tensor.dim() >= 2][-2:]
+        inputs = read[:-1] if function._overloadname == "out" else read  # the place of the result is last
+        matrices = [tensor for tensor in inputs if tensor.dim() >= 2][-2:]
         columns = matrices[1].shape[-1]
         narrow = min(*matrices[0].shape[-2:], columns) < WIDE
         name = "narrow_product_flops" if narrow else "product_flops"
