@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
 from tests.train.conftest import model, stage, weights
-from tests.train.ranks import final_weights, train
+from tests.train.ranks import ended, final_weights, start, train
 from tests.train.test_parallel import alone, assert_equal_runs, config_of
 from towpath.core.config import change
 from towpath.train.saves import newest_good_save, saved_folders
@@ -26,6 +31,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def written_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two processes with the saves of steps 4 and 8."""
+    importlib.import_module("towpath.train.parallel.sharded")  # once, not in every process
     folder = tmp_path_factory.mktemp("two")
     assert train(folder, CONFIG, 2) == [0, 0]
     return folder
@@ -111,3 +117,65 @@ def test_a_sharded_save_reads_whole_without_any_group(written_by_two: Path) -> N
         "step-000008",
         "step-000004",
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("when", ["before its parts are written", "after its parts are written"])
+def test_a_process_killed_while_saving_leaves_the_save_before(
+    single: Path, tmp_path: Path, when: str
+) -> None:
+    folder = tmp_path / "killed"
+    folder.mkdir()
+
+    def work(rank: int) -> None:
+        from towpath.train.parallel import sharded
+
+        torch.set_num_threads(1)
+        write = sharded.write_shards
+
+        def deadly(partial: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+            dies = rank == 1 and partial.name.startswith("step-000008")
+            if dies and when.startswith("before"):
+                os.kill(os.getpid(), signal.SIGKILL)
+            write(partial, tensors)
+            if dies:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sharded.write_shards = deadly
+        run_stage(stage(folder, CONFIG), model("gpt2", 0.0))
+
+    first, second = ended(start(work, 2))
+    assert second == -signal.SIGKILL
+    assert first != 0
+    saved = newest_good_save(folder / "checkpoints")
+    assert saved is not None
+    assert saved.step == 4
+    assert train(folder, CONFIG, 2) == [0, 0]
+    assert_equal_runs(single, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+@pytest.mark.parametrize("mode", ["ddp", "fsdp"])
+def test_a_full_disk_leaves_the_save_before_and_is_said_by_every_process(
+    single: Path, written_by_two: Path, tmp_path: Path, mode: str
+) -> None:
+    config = change(CONFIG, {"parallel": {"type": mode}})
+    one_save = written_by_two / "checkpoints" / "step-000004"
+    kilobytes = sum(path.stat().st_size for path in one_save.iterdir()) * 3 // 2 // 1024
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk], check=True)
+    try:
+        assert train(disk / "run", config, 2) == [1, 1]
+        saved = newest_good_save(disk / "run" / "checkpoints")
+        assert saved is not None
+        assert saved.step == 4
+        assert not list((disk / "run" / "checkpoints").glob("*.partial"))
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        assert train(disk / "run", config, 2) == [0, 0]
+        assert_equal_runs(single, disk / "run")
+    finally:
+        subprocess.run(["umount", disk], check=True)

@@ -7,6 +7,7 @@ launch`` and ``towpath launch`` set. Goes out: collectives over gloo on a CPU an
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -115,7 +116,8 @@ def keep_groups_forever() -> None:
 def _code(failure: Exception | None) -> int:
     if failure is None:
         return _DONE
-    return _DISK_FULL if isinstance(failure, DiskFullError) else _FAILED
+    no_room = isinstance(failure, OSError) and failure.errno in (errno.ENOSPC, errno.EDQUOT)
+    return _DISK_FULL if no_room or isinstance(failure, DiskFullError) else _FAILED
 
 
 def _check_started(mode: str) -> None:
