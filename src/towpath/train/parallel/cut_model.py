@@ -192,6 +192,8 @@ def _cut_apart(tensors: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) 
         if value.ndim:
             whole = value.split([len(parameter) for parameter in parts.values()])
         for (full, parameter), part in zip(parts.items(), whole, strict=True):
-            mine = cut_like(part.to(parameter.device), parameter) if part.ndim else part
+            mine = (
+                cut_like(part.to(parameter.device), parameter) if part.ndim else part.clone()
+            )  # a step count each
             cut[f"{prefix}/{full}" if prefix else full] = mine
     return cut
