@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from towpath.model.config import TransformerConfig
 from towpath.model.encoder_decoder_config import T5Config
 from towpath.model.language_model import LanguageModel
+from towpath.model.linear import StackedLinear
 
 _WITH_BACKWARD = 3
 
@@ -29,6 +30,18 @@ def count_parameters(config: TransformerConfig) -> int:
     return _outline(config).num_parameters()
 
 
+def count_active_parameters(config: TransformerConfig) -> int:
+    """Number of weights that one token goes through: of experts, only those that it is sent to.
+
+    Raises:
+        ModelError: ``config.vocab_size`` is not set.
+    """
+    model = _outline(config)
+    stacks = [module for module in model.modules() if isinstance(module, StackedLinear)]
+    idle = sum((len(stack.weight) - stack.used) * stack.weight[0].numel() for stack in stacks)
+    return model.num_parameters() - idle
+
+
 def flops_per_token(
     config: TransformerConfig, context_tokens: int | None = None, *, training: bool = True
 ) -> int:
@@ -36,13 +49,13 @@ def flops_per_token(
 
     ``context_tokens``: how many tokens attention spans; None: the whole context. Of an encoder-decoder a
     token is one that is read and one that is written, with as many tokens each. A classifier's output
-    is not counted.
+    is not counted, and of experts those that a token is sent to.
 
     Raises:
         ModelError: ``config.vocab_size`` is not set.
     """
     model = _outline(config)
-    weights = sum(weight.numel() for weight in _matrices(model))
+    weights = sum(_matrices(model))
     channels = _attentions(config) * config.n_head * config.head_width
     forward = 2 * weights + 4 * channels * (context_tokens or config.n_positions)
     return forward * (_WITH_BACKWARD if training else 1)
@@ -54,14 +67,16 @@ def print_model_structure(model: nn.Module) -> None:
         print(f"{name}: {parameter.shape}")
 
 
-def _matrices(model: LanguageModel) -> Iterator[Tensor]:
-    """The weights that multiply every token."""
+def _matrices(model: LanguageModel) -> Iterator[int]:
+    """The sizes of the matrices that multiply a token."""
     head = model.head_weight
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and module.weight is not head and name != "head.pooler":
-            yield module.weight
+            yield module.weight.numel()
+        elif isinstance(module, StackedLinear):
+            yield module.used * module.weight[0].numel()
     if head.shape[0] == model.tokens.num_embeddings:
-        yield head
+        yield head.numel()
 
 
 def _attentions(config: TransformerConfig) -> int:

@@ -19,6 +19,7 @@ from towpath.model.config import TransformerConfig
 from towpath.model.convert.bert import BERTS
 from towpath.model.convert.gpt2 import GPT2
 from towpath.model.convert.qwen3 import QWEN3
+from towpath.model.convert.qwen3_moe import QWEN3_MOE
 from towpath.model.convert.t5 import T5
 from towpath.model.convert.twin import Twin, our_tensors, their_tensors
 from towpath.model.language_model import LanguageModel, build
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 _TWINS: dict[str, Callable[[Any], Twin]] = {
     "gpt2": lambda config: GPT2,
     "modern": lambda config: QWEN3,
+    "moe": lambda config: QWEN3_MOE,
     "bert": lambda config: BERTS[config.head],
     "t5": lambda config: T5,
 }
 """Our type -> its counterpart, which may depend on the configuration."""
-_ALL = (GPT2, QWEN3, *BERTS.values(), T5)
+_ALL = (GPT2, QWEN3, QWEN3_MOE, *BERTS.values(), T5)
 
 
 def to_transformers(

@@ -32,7 +32,8 @@ class Twin:
     our_config: Callable[[Any], TransformerConfig]
     """Their config -> ours."""
     names: Mapping[str, str | tuple[str, ...]]
-    """Our module -> theirs; several where ours is fused and theirs is not."""
+    """Our module -> theirs; several where ours is fused and theirs is not. A tensor -> theirs where the
+    last part of its name differs."""
     copies: Mapping[str, str] = field(default_factory=dict)
     """A tensor of theirs that we keep once -> the tensor of theirs that it repeats, unless it is ours too."""
     transposed: str | None = None
@@ -71,9 +72,12 @@ def our_tensors(model: nn.Module, theirs: Mapping[str, Tensor], twin: Twin) -> I
 
 def _their_names(name: str, twin: Twin) -> list[str]:
     """What transformers calls our parameter ``name``; several names where ours is fused."""
+    numbers = _NUMBER.findall(name)
+    whole = twin.names.get(_NUMBER.sub("{}", name))
+    if isinstance(whole, str):
+        return [whole.format(*numbers)]
     module, _, kind = name.rpartition(".")
     theirs = twin.names[_NUMBER.sub("{}", module)]
-    numbers = _NUMBER.findall(module)
     return [f"{part.format(*numbers)}.{kind}" for part in ((theirs,) if isinstance(theirs, str) else theirs)]
 
 

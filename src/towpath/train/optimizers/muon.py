@@ -46,10 +46,12 @@ class MuonConfig(OptimizerConfig):
 
 
 def hidden_matrices(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """The weights of the linear layers inside the blocks: no embedding, no output head."""
+    """The weights of the linear layers inside the blocks, experts' too: no embedding, no output head."""
     from torch import nn
+
+    from towpath.model.linear import StackedLinear
 
     head = getattr(model, "head_weight", None)
     for module_name, module in model.named_modules():
-        if isinstance(module, nn.Linear) and module.weight is not head:
+        if isinstance(module, nn.Linear | StackedLinear) and module.weight is not head:
             yield f"{module_name}.weight", module.weight

@@ -4,7 +4,8 @@ Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks"; t
 coefficients are theirs, and so is the scale sqrt(max(1, rows / columns)) of the update.
 Deviation: the iteration runs in fp32 on a CPU, where bf16 is the slow type, and in bf16 on a GPU
 (torch.optim.Muon always takes bf16); a parameter may hold several matrices one below the other
-(``row_parts`` of its group: the rows of each), and each is made orthogonal by itself.
+(``row_parts`` of its group: the rows of each) or, with three dimensions, side by side (an expert's
+each), and each is made orthogonal by itself.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
     """The nearest matrix with singular values around 1 (0.7 to 1.2), by Newton-Schulz iteration.
 
     Args:
-        matrix: (rows, columns).
+        matrix: (rows, columns), or several of that shape (N, rows, columns).
         iterations: 5 brings singular values above about 1e-3 of the largest into the range.
 
     Returns:
         The same shape, in the type of the iteration.
     """
     x = matrix.float() if matrix.device.type == "cpu" else matrix.bfloat16()
-    tall = x.size(0) > x.size(1)
+    add_product = torch.addmm if x.dim() == 2 else torch.baddbmm
+    tall = x.size(-2) > x.size(-1)
     if tall:
-        x = x.T
-    x = x / (x.norm() + 1e-7)
+        x = x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(iterations):
-        gram = x @ x.T
-        polynomial = torch.addmm(gram, gram, gram, beta=_B, alpha=_C)
-        x = torch.addmm(x, polynomial, x, beta=_A)
-    return x.T if tall else x
+        gram = x @ x.mT
+        polynomial = add_product(gram, gram, gram, beta=_B, alpha=_C)
+        x = add_product(x, polynomial, x, beta=_A)
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -77,12 +79,12 @@ class Muon(torch.optim.Optimizer):
         buffer.lerp_(gradient, 1 - momentum)
         update = gradient.lerp(buffer, momentum)
         parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        sizes = group["row_parts"] or (len(parameter),)
+        sizes = group["row_parts"] or (parameter.shape[-2],)
         if hasattr(parameter, "placements"):
             _add_to_cut(parameter, update, sizes, group)
             return
-        for part, direction in zip(parameter.split(sizes), update.split(sizes), strict=True):
-            rows, columns = part.shape
+        for part, direction in zip(parameter.split(sizes, -2), update.split(sizes, -2), strict=True):
+            rows, columns = part.shape[-2:]
             scale = max(1.0, rows / columns) ** 0.5
             step = orthogonalize(direction, group["iterations"]).to(part.dtype)
             part.add_(step, alpha=-group["lr"] * scale)
@@ -96,8 +98,8 @@ def _add_to_cut(parameter: Tensor, update: Tensor, sizes: tuple[int, ...], group
     from towpath.train.parallel.shards import cut_like, in_one_piece
 
     steps = []
-    for direction in in_one_piece(update).split(sizes):
-        rows, columns = direction.shape
+    for direction in in_one_piece(update).split(sizes, -2):
+        rows, columns = direction.shape[-2:]
         step = orthogonalize(direction, group["iterations"]).to(direction.dtype)
         steps.append(step * max(1.0, rows / columns) ** 0.5)
-    parameter.add_(cut_like(torch.cat(steps), parameter), alpha=-group["lr"])
+    parameter.add_(cut_like(torch.cat(steps, -2), parameter), alpha=-group["lr"])
