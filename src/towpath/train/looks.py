@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -57,8 +57,6 @@ class Looks:
         self.stop = stop
         self.samples = samples_of(stage.folder)
         self.tasks = _tasks(stage)
-        self.broken_off = False
-        """Whether a signal came during the last look."""
 
     @property
     def any(self) -> bool:
@@ -69,11 +67,8 @@ class Looks:
         """All that is due after ``step`` and was not made yet. Returns its seconds."""
         start = time.monotonic()
         model.eval()
-        try:
-            with _random_states_kept(), torch.no_grad():
-                self._all_due(model, step)
-        except BrokenOffError:
-            self.broken_off = True
+        with suppress(BrokenOffError), _random_states_kept(), torch.no_grad():
+            self._all_due(model, step)
         model.train()
         for parameter in model.parameters():
             parameter.grad = None
@@ -165,13 +160,13 @@ def _tasks(stage: Stage) -> dict[str, Task]:
 @contextmanager
 def _random_states_kept() -> Iterator[None]:
     """Torch's, numpy's and Python's own generators are afterwards as they were."""
-    own, numpys = random.getstate(), np.random.get_state()  # noqa: NPY002 - what tasks may draw from
+    own, numpys = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng():
             yield
     finally:
         random.setstate(own)
-        np.random.set_state(numpys)  # noqa: NPY002
+        np.random.set_state(numpys)
 
 
 def samples_of(folder: Path) -> Path:
@@ -179,13 +174,13 @@ def samples_of(folder: Path) -> Path:
     return folder / "samples.jsonl"
 
 
-def sample_rows(path: Path) -> list[Mapping[str, object]]:
+def sample_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a ``samples.jsonl``; one cut short by a kill is left out."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text().splitlines() if line.endswith("}")]
 
 
-def sampled_steps(path: Path) -> set[object]:
+def sampled_steps(path: Path) -> set[int]:
     """The steps that have a sample."""
     return {row["step"] for row in sample_rows(path)}

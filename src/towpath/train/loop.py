@@ -62,7 +62,8 @@ def training_loop(
     """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
 
     ``guard`` None makes one of ``config``. ``look`` validates after a step that ``looks_due`` names; a stop
-    that is asked for meanwhile comes before the next step. ``observe`` gives figures of a batch before it is learned from.
+    that is asked for meanwhile comes before the next step. ``observe`` gives figures of a
+    batch before it is learned from.
 
     Raises:
         Rewind: the run is to go on from its last save, without the data of some steps.

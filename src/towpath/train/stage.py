@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from towpath.core.files import disk_full_explained, readable_json, write_durably
+from towpath.core.files import readable_json, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, Silence, progress
 from towpath.train.batches import Batch, BatchSource, ahead
@@ -320,7 +320,8 @@ class _Running:
 
     def _end_if_asked(self, stop: StopRequest) -> None:
         asked = self.strategy.any(stop.number is not None)
-        missing = self.strategy.any(self.looks.broken_off or not self._is_finished())
+        missed = self.strategy.is_first and self.looks.missed(self.config.max_steps)
+        missing = self.strategy.any(missed or not self._is_finished())
         if asked and missing:
             raise StoppedError(
                 f"{self.stage.name}: stopped by a signal after saving. Run the same command to go on.",
