@@ -95,12 +95,29 @@ class Mixture:
     def __getitem__(self, index: int) -> Draw:
         if index < 0:
             raise IndexError(f"index {index} is negative")
+        return self.drawn(*self.turn(index))
+
+    def turn(self, index: int) -> tuple[str, int]:
+        """The source of sample ``index``, and how many samples before it have that source."""
         block, slot = divmod(index, BLOCK_SLOTS)
         which, turns = self._block(block)
         number = int(which[slot])
-        name = self._names[number]
-        epoch, turn = divmod(block * self._counts[number] + int(turns[slot]), self.sizes[name])
-        return Draw(name, epoch, _permuted(turn, self.sizes[name], _key_in(self._source_keys[number], epoch)))
+        return self._names[number], block * self._counts[number] + int(turns[slot])
+
+    def drawn(self, name: str, turn: int) -> Draw:
+        """The sample of source ``name`` that ``turn`` others of it come before."""
+        epoch, place = divmod(turn, self.sizes[name])
+        key = self._source_keys[self._names.index(name)]
+        return Draw(name, epoch, _permuted(place, self.sizes[name], _key_in(key, epoch)))
+
+    def count(self, name: str, samples: int) -> int:
+        """How many of the first ``samples`` are of source ``name``."""
+        if name not in self._names:
+            return 0
+        number = self._names.index(name)
+        blocks, rest = divmod(samples, BLOCK_SLOTS)
+        which, _ = self._block(blocks)
+        return blocks * self._counts[number] + int((which[:rest] == number).sum())
 
     def _block(self, block: int) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
         if self._last_block[0] != block:

@@ -8,6 +8,7 @@ end of a stream, less than T + 1 tokens, is in no window.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from towpath.tokenizer.order import Draw, Mixture
+from towpath.tokenizer.phases import PhasedMixture
 from towpath.tokenizer.shards import TokenShards
+from towpath.tokenizer.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,8 +58,21 @@ class Samples:
         }
         """Windows in each source."""
         chosen = shards.weights if weights is None else weights
-        self.mixture = Mixture(self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed)
+        self.mixture: Mixture | PhasedMixture = Mixture(
+            self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed
+        )
         self._shards = shards
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What the ids are of."""
+        return self._shards.tokenizer
+
+    def mixed(self, mixture: Mixture | PhasedMixture) -> Samples:
+        """The same windows, drawn by another ``mixture``."""
+        other = copy.copy(self)
+        other.mixture = mixture
+        return other
 
     @property
     def sources(self) -> list[str]:
@@ -88,6 +104,19 @@ class Samples:
             spans.append(Span(place.document_id, draw.source, tokens, (before, before + inside)))
             position = end
         return spans
+
+    def document_tokens(self, index: int) -> float:
+        """Tokens of the document that a token of sample ``index`` belongs to, on average."""
+        draw = self.mixture[index]
+        stream = self._streams[draw.source]
+        start, stop = self._token_range(draw.window)
+        total, position = 0, start
+        while position < stop:
+            first, last = stream.document_range(stream.document_at(position).ordinal)
+            end = min(stop, last)
+            total += (end - position) * (last - first)
+            position = end
+        return total / (stop - start)
 
     def _token_range(self, window: int) -> tuple[int, int]:
         start = window * self.context_tokens
