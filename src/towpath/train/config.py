@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
+from towpath.train.curriculum import CURRICULA, CurriculumConfig
+from towpath.train.curriculum.uniform import UniformConfig
 from towpath.train.evaluations import EvaluationConfig
 from towpath.train.objectives import OBJECTIVES, ObjectiveConfig
 from towpath.train.objectives.causal import CausalConfig
@@ -28,6 +30,8 @@ class TrainConfig(Section):
 
     objective: Annotated[ObjectiveConfig, OBJECTIVES.choice("causal")] = CausalConfig()
     """What is learned: causal, masked, span_corruption or prefix_lm; see which models each can train."""
+    curriculum: Annotated[CurriculumConfig, CURRICULA.choice("uniform")] = UniformConfig()
+    """In which order samples come in pre-training: uniform, difficulty, length or domains."""
     learning_rate: float = Field(default=6e-4, gt=0)
     """Peak learning rate of AdamW, reached at the end of warmup."""
     weight_decay: float = Field(default=0.1, ge=0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
@@ -13,6 +14,7 @@ from towpath.tokenizer import Samples, Tokenizer, TokenShards
 from towpath.train.batches import TokenBatches
 from towpath.train.checkpoint import KIND, write_checkpoint
 from towpath.train.config import TrainConfig
+from towpath.train.curriculum.reordered import Reordered
 from towpath.train.objectives import check_fits
 from towpath.train.stage import Sample, Stage, Validate, run_stage
 
@@ -56,15 +58,17 @@ def make_checkpoint(
         tokenizer = config.objective.tokenizer(Tokenizer.load(tokenizer_artifact.path))
         shards = TokenShards(tokens)
         model = build(model_config.for_tokenizer(tokenizer.vocab_size), seed=seed)
+        folder = run.stage("train", identifier)
         stage = Stage(
             name="train",
-            folder=run.stage("train", identifier),
+            folder=folder,
             config=config,
             seed=seed,
-            batches=token_batches(shards, config, model_config.n_positions, seed),
+            batches=token_batches(shards, config, model_config.n_positions, seed, folder),
             validate=make_validate(shards, tokenizer, model_config.n_positions) if make_validate else None,
             sample=None if model_config.family == "encoder" else sampler(tokenizer, config.sample_prompt),
             text_bytes=tokenizer.text_bytes,
+            tokenizer=tokenizer,
         )
         facts = run_stage(stage, model)
         if not is_first():
@@ -81,13 +85,19 @@ def make_checkpoint(
 
 
 def token_batches(
-    shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int
-) -> TokenBatches[Samples]:
-    """The pre-training batches of ``config`` for a model that holds ``context_tokens``."""
+    shards: TokenShards, config: TrainConfig, context_tokens: int, seed: int, folder: Path | None = None
+) -> TokenBatches[Samples | Reordered]:
+    """The pre-training batches of ``config`` for a model that holds ``context_tokens``.
+
+    ``folder``: where the order of a curriculum is kept from start to start.
+    """
     objective = config.objective
     samples = Samples(shards, "train", objective.window_ids(context_tokens) - 1, seed)
     examples = objective.examples(objective.tokenizer(shards.tokenizer), seed)
-    return TokenBatches(samples, config.batch_size, config.gradient_accumulation_steps, examples=examples)
+    sizes = config.batch_size, config.gradient_accumulation_steps
+    n_samples = config.max_steps * sizes[0] * sizes[1]
+    arranged = config.curriculum.arranged(samples, n_samples, seed, folder)
+    return TokenBatches(arranged, *sizes, examples=examples)
 
 
 def sampler(tokenizer: Tokenizer, prompt: str, tokens: int = 40) -> Sample:

@@ -49,6 +49,7 @@ def make_assistant(
             batches=ExampleBatches(train, config.batch_size, loaded.tokenizer.pad, seed),
             validate=_validation(held_out[: config.validation_examples], loaded, config.batch_size),
             sample=_reply(config, loaded),
+            tokenizer=loaded.tokenizer,
         )
         facts = run_stage(stage, loaded.model)
         facts |= {"stage": "sft", "examples": len(train)}
