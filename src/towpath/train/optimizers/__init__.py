@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 OPTIMIZERS = Catalogue(
     "optimizer",
     {
+        "adafactor": "towpath.train.optimizers.adafactor:AdafactorConfig",
         "adamw": "towpath.train.optimizers.adamw:AdamWConfig",
+        "adamw8bit": "towpath.train.optimizers.adamw8bit:AdamW8bitConfig",
         "muon": "towpath.train.optimizers.muon:MuonConfig",
     },
     group="towpath.optimizers",

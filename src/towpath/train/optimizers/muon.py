@@ -29,6 +29,12 @@ class MuonConfig(OptimizerConfig):
     """Decoupled weight decay of the matrices, times their learning rate."""
     iterations: int = Field(default=5, ge=1, le=20)
     """Newton-Schulz iterations of one orthogonalisation."""
+    polynomial: Literal["jordan", "polar_express"] = "jordan"
+    """Coefficients of the iterations: jordan's are all the same (Jordan et al. 2024); polar_express's differ
+    and are nearer after as many (Amsel et al. 2025, arXiv:2505.16932)."""
+    scale: Literal["jordan", "moonshot"] = "jordan"
+    """Size of an update: jordan's sqrt(max(1, rows / columns)), or moonshot's 0.2 sqrt(max(rows, columns)),
+    which wants AdamW's learning rate and weight decay (Liu et al. 2025, arXiv:2502.16982)."""
 
     def build(
         self, model: nn.Module, named: Mapping[str, nn.Parameter], train: TrainConfig
@@ -40,7 +46,15 @@ class MuonConfig(OptimizerConfig):
         hidden = {name: matrix for name, matrix in hidden_matrices(model) if name in named}
         rows = fused_rows(model)
         groups = [{"params": [matrix], "row_parts": rows.get(name)} for name, matrix in hidden.items()]
-        muon = Muon(groups, self.learning_rate, self.momentum, self.weight_decay, self.iterations)
+        muon = Muon(
+            groups,
+            self.learning_rate,
+            self.momentum,
+            self.weight_decay,
+            self.iterations,
+            self.polynomial,
+            self.scale,
+        )
         rest = {name: value for name, value in named.items() if name not in hidden}
         return {"muon": muon, "adamw": adamw(rest, train)}
 
