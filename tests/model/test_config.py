@@ -41,7 +41,7 @@ def test_the_specification_s_model_config_is_a_gpt2_as_it_stands() -> None:
 
 def test_a_model_is_chosen_by_its_type() -> None:
     assert isinstance(validated(Run, {"model": {"type": "modern"}}, "run.toml").model, ModernConfig)
-    assert MODELS.names() == ["bert", "gpt2", "modern", "t5"]
+    assert MODELS.names() == ["bert", "gpt2", "modern", "moe", "recurrent", "t5"]
 
 
 @pytest.mark.parametrize(

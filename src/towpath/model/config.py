@@ -190,6 +190,7 @@ MODELS = Catalogue(
         "gpt2": "towpath.model.config:GPT2Config",
         "modern": "towpath.model.config:ModernConfig",
         "moe": "towpath.model.experts_config:MoEConfig",
+        "recurrent": "towpath.model.memory_config:RecurrentConfig",
         "bert": "towpath.model.encoder_config:BertConfig",
         "t5": "towpath.model.encoder_decoder_config:T5Config",
     },

@@ -97,7 +97,7 @@ class MoEConfig(ModernConfig):
     balance: Annotated[Balance, BALANCES.choice("loss")] = LossBalance()
     """How experts are kept busy alike: loss, bias or none."""
     z_loss: float = Field(default=0.0, ge=0)
-    """Coefficient of the loss that keeps router logits small (Zoph et al. 2022, section 3.3: 0.001). 0: off."""
+    """Coefficient of the loss that keeps logits small (Zoph et al. 2022, section 3.3: 0.001). 0: none."""
 
     @model_validator(mode="after")
     def _experts_suffice(self) -> Self:
