@@ -43,8 +43,9 @@ class DomainsConfig(CurriculumConfig):
         for phase in self.phases:
             for name in phase.weights:
                 if name not in samples.sizes:
+                    known = ", ".join(sorted(samples.sizes))
                     raise ConfigError(
-                        f"train.curriculum names the source {name!r}; the tokens have {sorted(samples.sizes)}."
+                        f"train.curriculum: no source {name!r}; the tokens have {known}."
                         + did_you_mean(name, samples.sizes)
                     )
             weights = {source: phase.weights.get(source, 0.0) for source in samples.sizes}

@@ -33,7 +33,7 @@ class PacedConfig(CurriculumConfig):
         raise NotImplementedError
 
     def arranged(self, samples: Samples, n_samples: int, seed: int, folder: Path | None = None) -> Reordered:
-        """See ``CurriculumConfig.arranged``. Every sample is looked at once; a window that comes again is not."""
+        """See ``CurriculumConfig.arranged``. A window that comes again is looked at once."""
         import numpy as np
 
         from towpath.train.curriculum.reordered import Reordered, kept, paced_order
