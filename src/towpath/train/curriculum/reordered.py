@@ -3,8 +3,8 @@
 The order is competence-based (Platanios et al. 2019, arXiv:1903.09848, equations 5 and 6): a sample
 whose score has the quantile q may come once the competence c(t) = sqrt(t (1 - c0^2) / pace + c0^2) has
 reached q, at share t of the run. Deviation: there a batch is drawn from what may come, so that easy
-samples are seen again and again; here each sample has one place, drawn evenly from what is left of
-the run when it may come, so that a run with a curriculum sees just what one without sees.
+samples are seen again and again; here it is drawn from those of them that have not come yet, so that a
+run with a curriculum sees just what one without sees.
 
 The order is made once and is a table of 4 bytes a sample; a look into it takes constant time.
 """
@@ -64,12 +64,20 @@ def paced_order(
     those that may come at once (c0).
     """
     n = len(scores)
-    quantiles = np.empty(n)
-    quantiles[np.argsort(scores, kind="stable")] = (np.arange(n) + 0.5) / n
-    start = start_share**2
-    opens = pace_share * np.clip((quantiles**2 - start) / (1 - start), 0, 1)
-    chance = (KeyedPermutation(n, key_of(seed, "curriculum")).many(np.arange(n)) + 0.5) / n
-    return np.argsort(opens + chance * (1 - opens), kind="stable").astype(np.int32)
+    easy_first = np.argsort(scores, kind="stable")
+    shares = np.arange(n) / n
+    competence = np.sqrt(np.minimum(shares / pace_share, 1) * (1 - start_share**2) + start_share**2)
+    allowed = np.maximum(np.ceil(competence * n), np.arange(1, n + 1)).astype(np.int64).clip(max=n)
+    chances = KeyedPermutation(1 << 32, key_of(seed, "curriculum")).many(np.arange(n)) / 2**32
+    order, waiting, opened = np.empty(n, np.int32), [], 0
+    for place in range(n):
+        waiting += easy_first[opened : allowed[place]].tolist()
+        opened = int(allowed[place])
+        chosen = int(chances[place] * len(waiting))
+        order[place] = waiting[chosen]
+        waiting[chosen] = waiting[-1]
+        waiting.pop()
+    return order
 
 
 def kept(folder: Path | None, n_samples: int, make: Callable[[], NDArray[np.int32]]) -> NDArray[np.int32]:
