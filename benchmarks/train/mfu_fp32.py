@@ -43,12 +43,9 @@ def main() -> None:
         median(100 * own / ceiling for own, ceiling in zip(one, speeds[1], strict=True))
         for one in (speeds[0], speeds[2])
     ]
-    print(
-        f"ceiling {median(speeds[1]) / 1e9:.1f} GF/s; {time.strftime('%d %B %Y')}, torch {torch.__version__}"
-    )
-    print_row(
-        "mfu fp32", shares, f"% of a {EDGE} x {EDGE} matmul, 1 thread; peer: {sides[2].name}; {size.what}"
-    )
+    print(f"ceiling {median(speeds[1]) / 1e9:.1f} GF/s, torch {torch.__version__}")
+    unit = f"% of a {EDGE} x {EDGE} matmul, 1 thread; peer: {sides[2].name}; {size.what}"
+    print_row("mfu fp32", shares, unit)
 
 
 if __name__ == "__main__":

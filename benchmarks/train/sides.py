@@ -120,6 +120,7 @@ def ours(size: Size, **settings: Any) -> Side:
     precision = choose_precision(config)
     strategy = config.parallel.strategy(config, precision)
     model = build(size.model(), seed=0)
+    precision.prepare_(model)
     strategy.prepare(model)
     guard, steps, data = Guard(config), count(1), size.ids()
 

@@ -43,7 +43,7 @@ class TrainConfig(Section):
     epsilon: float = Field(default=1e-8, gt=0)
     """Added to the root of AdamW's second moment."""
     optimizer: Annotated[OptimizerConfig, OPTIMIZERS.choice("adamw")] = AdamWConfig()
-    """How parameters are updated: adamw, or muon for the matrices."""
+    """How parameters are updated: adamw, adamw8bit, adafactor, or muon for the matrices."""
     schedule: Annotated[ScheduleConfig, SCHEDULES.choice("cosine")] = CosineConfig()
     """How the learning rate goes after warmup: cosine, wsd, linear or constant."""
 
@@ -62,8 +62,9 @@ class TrainConfig(Section):
     guard: GuardConfig = GuardConfig()
     """What is called a spike of loss or gradient, and whether it is said, skipped or gone back from."""
 
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Type of the matrix products; auto is fp32 on a CPU and bf16 on a GPU. fp16 scales the loss."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "fp8"] = "auto"
+    """Type of the matrix products; auto is fp32 on a CPU and bf16 on a GPU. fp16 scales the loss. int8
+    and fp8 are for the products of the blocks' linear layers, forward and backward; see docs/speed.md."""
     fp16: bool = False
     """The specification's key for precision = "fp16"."""
     gradient_checkpointing: Execution[bool] = False

@@ -10,15 +10,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
+from torch import nn
 
 from towpath.core.errors import TrainError
 from towpath.core.processes import local_rank
 from towpath.train.config import TrainConfig
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+_FP8_CAPABILITY = (8, 9)
+"""Ada and Hopper: the first with fp8 products."""
 
 INITIAL_SCALE, WINDOW, HYSTERESIS, LEAST_SCALE = 2.0**16, 1000, 2, 1.0
 """The specification's block: loss_scale 0 (found by itself, from 2^16), loss_scale_window, hysteresis,
@@ -27,7 +32,7 @@ min_loss_scale."""
 
 @dataclass(frozen=True)
 class Precision:
-    """``name`` is fp32, bf16 or fp16; ``scaler`` exists for fp16 only."""
+    """``name`` is fp32, bf16, fp16, int8 or fp8; ``scaler`` exists for fp16 only."""
 
     device: torch.device
     name: str
@@ -40,12 +45,25 @@ class Precision:
         """The type that the matmul ceiling is measured in."""
         return _TYPES.get(self.name, torch.float32)
 
+    def prepare_(self, model: nn.Module) -> None:
+        """Make the linear layers of ``model`` compute as ``name`` says, where autocast does not."""
+        if self.name == "int8":
+            from towpath.model.int8 import use_int8_
+
+            use_int8_(model)
+        elif self.name == "fp8":
+            from torchao.float8 import convert_to_float8_training  # pyright: ignore[reportMissingImports]
+
+            convert_to_float8_training(model, module_filter_fn=lambda part, name: name.startswith("blocks."))
+
     @contextmanager
     def forward(self) -> Iterator[None]:
         """The context of every forward pass in training."""
         with ExitStack() as stack:
-            if self.name != "fp32":
+            if self.name in _TYPES:
                 stack.enter_context(torch.autocast(self.device.type, _TYPES[self.name]))
+            elif self.name != "fp32" and self.device.type != "cpu":  # what is not of the linear layers
+                stack.enter_context(torch.autocast(self.device.type, torch.bfloat16))
             if self.offload:
                 pinned = self.device.type != "cpu"
                 stack.enter_context(torch.autograd.graph.save_on_cpu(pin_memory=pinned))
@@ -128,5 +146,33 @@ def choose_precision(config: TrainConfig) -> Precision:
     if name == "fp16" and device.type == "cpu":
         print("train: fp16 needs a GPU; this run uses fp32, the fast type of a CPU.", file=sys.stderr)
         name = "fp32"
+    if name == "int8":
+        _warn_of_slow_int8(device)
+    if name == "fp8":
+        _check_fp8(device)
     scaler = LossScaler(device.type) if name == "fp16" else None
     return Precision(device, name, scaler, config.activation_offload)
+
+
+def _warn_of_slow_int8(device: torch.device) -> None:
+    from towpath.model import int8
+
+    fast, plain = int8.speeds(device)
+    if fast < plain:
+        print(
+            f"train: int8 products are {plain / fast:.0f} times slower than fp32 here ({fast:.3g} against "
+            f"{plain:.3g} billion operations a second). A CPU gains with VNNI or AMX; use precision = fp32.",
+            file=sys.stderr,
+        )
+
+
+def _check_fp8(device: torch.device) -> None:
+    capable = device.type == "cuda" and torch.cuda.get_device_capability(device) >= _FP8_CAPABILITY
+    if not capable:
+        what = torch.cuda.get_device_name(device) if device.type == "cuda" else "a CPU"
+        raise TrainError(
+            f'train.precision = "fp8" needs a GPU of compute capability 8.9 or more, and this is {what}. '
+            'Use precision = "auto".'
+        )
+    if find_spec("torchao") is None:
+        raise TrainError('train.precision = "fp8" needs torchao. Install it with: pip install torchao')

@@ -94,6 +94,7 @@ class _Running:
         self.precision: Precision = choose_precision(stage.config)
         self.strategy = stage.config.parallel.strategy(stage.config, self.precision)
         model.gradient_checkpointing = stage.config.gradient_checkpointing
+        self.precision.prepare_(model)
         self.strategy.prepare(model.to(self.precision.device))
         self.batches = share_of(stage.batches, self.strategy)
         self.log = MetricLog(stage.folder / "log.jsonl", stage.sinks)

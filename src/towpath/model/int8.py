@@ -1,0 +1,103 @@
+"""Linear layers whose three products run in int8: forward, gradient of the input, gradient of the weight.
+
+Every row of the left and every column of the right factor has its own scale, largest value / 127, along
+the axes that a product does not sum over; so what the integers sum to is brought back by one factor a row
+and one a column, exactly. As in SwitchBack (Wortsman et al. 2023, arXiv:2304.13013, section 2) and LLM.int8
+(Dettmers et al. 2022, arXiv:2208.07339, section 2), but the weight's gradient is in int8 too. Rounding is to
+the nearest. Weights, their gradients and what the optimizer keeps stay in the type they have.
+
+Knows nothing of which devices gain: ``speeds`` measures. N tokens, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int8
+
+LARGEST = 127
+_int_mm: Callable[[Tensor, Tensor], Tensor] = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
+"""int8 (R, K) and (K, C) to int32 (R, C); torch has no public name for it."""
+_PROBE, _REPEATS = 512, 3
+
+
+def quantized(x: Float[Tensor, "R C"], dim: int) -> tuple[Int8[Tensor, "R C"], Float[Tensor, ...]]:
+    """``x`` in integers, and its scales with ``dim``, the axis that will be summed over, kept as 1."""
+    scales = x.abs().amax(dim, keepdim=True).clamp(min=1e-12) / LARGEST
+    return (x / scales).round_().to(torch.int8), scales
+
+
+def product(left: Float[Tensor, "R K"], right: Float[Tensor, "K C"]) -> Float[Tensor, "R C"]:
+    """``left @ right`` in integers."""
+    (left_codes, left_scales), (right_codes, right_scales) = quantized(left, 1), quantized(right, 0)
+    whole = _int_mm(left_codes.contiguous(), right_codes)
+    return whole.to(left.dtype).mul_(left_scales).mul_(right_scales.to(left.dtype))
+
+
+class _Int8Linear(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return product(x, weight.T)
+
+    @staticmethod
+    @once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, grad: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        x, weight = ctx.saved_tensors
+        return product(grad, weight).to(x.dtype), product(grad.T, x).to(weight.dtype)
+
+
+def int8_linear(
+    x: Float[Tensor, "*N I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
+) -> Float[Tensor, "*N O"]:
+    """``F.linear`` with its products in int8, forward and backward."""
+    rows: Any = _Int8Linear.apply(x.reshape(-1, x.shape[-1]), weight)
+    out = rows.unflatten(0, x.shape[:-1])
+    return out if bias is None else out + bias
+
+
+def use_int8_(model: nn.Module) -> int:
+    """In training every linear layer inside the blocks of ``model`` computes in int8. Returns how many.
+
+    The output head stays as it is, as in LLM.int8; so does validation, which has no backward pass.
+    """
+    head = getattr(model, "head", None)
+    layers = [part for part in model.modules() if isinstance(part, nn.Linear) and part is not head]
+    for layer in layers:
+        layer.forward = partial(_forward, layer)  # pyright: ignore[reportAttributeAccessIssue]
+    return len(layers)
+
+
+def speeds(device: torch.device) -> tuple[float, float]:
+    """Billions of operations a second of an int8 and of an fp32 product on ``device``."""
+    numbers = torch.randn(_PROBE, _PROBE, device=device)
+    codes = quantized(numbers, 1)[0]
+    return _speed(lambda: _int_mm(codes, codes), device), _speed(lambda: numbers @ numbers, device)
+
+
+def _forward(layer: nn.Linear, x: Tensor) -> Tensor:
+    if layer.training and torch.is_grad_enabled():
+        return int8_linear(x, layer.weight, layer.bias)
+    return F.linear(x, layer.weight, layer.bias)
+
+
+def _speed(work: Any, device: torch.device) -> float:
+    taken = []
+    for _ in range(_REPEATS):
+        start = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        taken.append(time.perf_counter() - start)
+    return 2 * _PROBE**3 / min(taken) / 1e9
