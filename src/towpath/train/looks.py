@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -63,16 +62,14 @@ class Looks:
         """Whether there is anything that looks."""
         return bool(self.stage.validate or self.stage.sample or self.tasks)
 
-    def look(self, model: LanguageModel, step: int) -> float:
-        """All that is due after ``step`` and was not made yet. Returns its seconds."""
-        start = time.monotonic()
+    def look(self, model: LanguageModel, step: int) -> None:
+        """All that is due after ``step`` and was not made yet."""
         model.eval()
         with suppress(BrokenOffError), _random_states_kept(), torch.no_grad():
             self._all_due(model, step)
         model.train()
         for parameter in model.parameters():
             parameter.grad = None
-        return time.monotonic() - start
 
     def missed(self, step: int) -> bool:
         """Whether something that was due after ``step`` was not made."""

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from towpath.core.errors import DiskFullError
 from towpath.core.files import readable_json, write_durably
 from towpath.core.metrics import MetricLog, Sink, read_log
 from towpath.core.progress import Progress, Silence, progress
@@ -36,6 +37,7 @@ from towpath.train.guard import Guard, Rewind
 from towpath.train.looks import Looks, sample_rows, samples_of
 from towpath.train.loop import training_loop
 from towpath.train.meters import MEASURED, SPEED, Bill, Meters
+from towpath.train.page import write_training_page
 from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
 from towpath.train.saves import Saved
@@ -317,7 +319,15 @@ class _Running:
         """
         model = self.strategy.whole()
         if self.strategy.is_first:
-            self.meters.leave_out(self.looks.look(model, step))
+            start = time.monotonic()
+            self.looks.look(model, step)
+            self._draw()
+            self.meters.leave_out(time.monotonic() - start)
+
+    def _draw(self) -> None:
+        """The page; one that can't be written costs nothing."""
+        with suppress(OSError, DiskFullError):
+            write_training_page(self.stage.folder, f"{self.stage.folder.parent.name}: {self.stage.name}")
 
     def _end_if_asked(self, stop: StopRequest) -> None:
         asked = self.strategy.any(stop.number is not None)
