@@ -12,6 +12,7 @@ from towpath.core.config import change
 from towpath.model.config import GPT2Config, ModernConfig, TransformerConfig
 from towpath.model.encoder_config import BertConfig
 from towpath.model.encoder_decoder_config import T5Config
+from towpath.model.experts_config import BiasBalance, LossBalance, MoEConfig
 from towpath.model.language_model import LanguageModel, build
 from towpath.tokenizer import ByteTokenizer
 from towpath.train.batches import TokenBatches
@@ -22,6 +23,8 @@ VOCABULARY = 64
 CONTEXT = 16
 OBJECTIVES = {"bert": "masked", "t5": "span_corruption"}
 """What a kind of model is trained by here, where it is not causal."""
+BALANCES = {"moe": LossBalance(), "moe-bias": BiasBalance(rate=0.002)}
+"""Kinds of models with experts."""
 
 
 class NumberedSamples:
@@ -41,6 +44,19 @@ def model_config(kind: str = "gpt2", dropout: float = 0.1) -> TransformerConfig:
     if kind == "modern":
         return ModernConfig(
             vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, n_kv_head=2
+        )
+    if kind in BALANCES:
+        return MoEConfig(
+            vocab_size=VOCABULARY,
+            n_positions=CONTEXT,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
+            n_kv_head=2,
+            n_inner=16,
+            n_expert=4,
+            balance=BALANCES[kind],
+            z_loss=1e-3,
         )
     return GPT2Config(
         vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, dropout=dropout

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from towpath.core.errors import TrainError
 from towpath.train.config import TrainConfig
+from towpath.train.optimizers.selection_bias import selection_biases
 
 
 class Optimizers:
@@ -67,7 +68,8 @@ class Optimizers:
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:
     """The optimizer that ``config`` describes, for the parameters of ``model`` that learn."""
     named = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    parts = config.optimizer.build(model, named, config)
+    learned, parts = selection_biases(model, named)
+    parts = {**config.optimizer.build(model, learned, config), **parts}
     for part in parts.values():
         for group in part.param_groups:
             group["peak_lr"] = group["lr"]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from towpath.core.errors import need
+from towpath.core.errors import TrainError, need
 from towpath.train.optimizer import build_optimizer
 from towpath.train.parallel.deepspeed import engine_config
 from towpath.train.parallel.grouped import Grouped
@@ -41,6 +41,11 @@ class Zero(Grouped):
         self.plain = model
         named = copy.deepcopy(model)
         self.optimizer = build_optimizer(named, self.config)
+        if len(self.optimizer.parts) > 1:
+            raise TrainError(
+                'model.balance.type = "bias" is moved by a rule of its own, but ZeRO takes one optimizer for '
+                'all. Set model.balance.type = "loss", or take train.parallel.type = "fsdp" or "ddp".'
+            )
         (base,) = self.optimizer.parts.values()
         settings = engine_config(self.config, self.precision.name, self.world_size)
         self.trained, self.zero, _, _ = deepspeed.initialize(
