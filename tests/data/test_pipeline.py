@@ -307,11 +307,7 @@ def test_a_corpus_that_the_filters_empty_names_the_reasons(store: Store, json_li
 def test_a_line_of_50_megabytes_takes_little_memory(tmp_path: Path, json_lines: WriteLines) -> None:
     size = 50 << 20
     corpus = json_lines("a.jsonl", [{"text": prose(1)}, {"text": "x" * size}, {"text": prose(2)}])
-    program = (
-        "import resource, sys\n"
-        + PROGRAM.replace("import sys\n", "")
-        + ("print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)\n")
-    )
+    program = PROGRAM + ("from towpath.core.metrics import peak_memory_bytes\nprint(peak_memory_bytes())\n")
     arguments = [sys.executable, "-c", program, str(tmp_path / "home"), str(corpus), "1", "33554432"]
     path, peak_bytes = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout.split()
     artifact = Store(tmp_path / "home").open(path)
