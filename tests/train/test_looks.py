@@ -204,3 +204,35 @@ def test_an_unknown_task_is_refused_before_training(tmp_path: Path, task: str, m
 def test_two_evaluations_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two are called 'weight_sum'"):
         run_stage(with_evaluations(tmp_path, {"task": "weight_sum"}, {"task": "weight_sum"}), model())
+
+
+def test_the_page_shows_curves_events_and_samples_and_loads_nothing(tmp_path: Path) -> None:
+    one = with_evaluations(tmp_path, {"task": "failing", "every_steps": 4}, {"task": "weight_sum"})
+    one.validate = lambda decoder: {"validation/loss": 2.0, "validation/prose/bits_per_byte": 1.5}
+    one.sample = lambda decoder: "<script>alert(1)</script>"
+    run_stage(one, model())
+    text = (tmp_path / "training.html").read_text()
+    for shown in ("Loss", "Learning rate", "Gradient norm", "Bits a byte by source", "evaluation failed"):
+        assert shown in text
+    assert text.count("<polyline") >= 8
+    assert "&lt;script&gt;" in text
+    assert "<script" not in text
+    assert "http" not in text.replace("http-equiv", "")
+
+
+def test_a_long_run_s_curve_keeps_its_mean_and_its_end() -> None:
+    from towpath.train.page import MOST_POINTS, _thinned
+
+    points = [(float(step), float(step % 7)) for step in range(1, 10001)]
+    thin = _thinned(points)
+    assert len(thin) <= MOST_POINTS
+    assert thin[-1][0] == 10000
+    assert sum(value for _, value in thin) / len(thin) == pytest.approx(3.0, abs=0.01)
+
+
+def test_a_page_that_can_not_be_written_costs_nothing(tmp_path: Path) -> None:
+    plain, decoder = model(), model()
+    run_stage(stage(tmp_path / "a", train_config()), plain)
+    (tmp_path / "b" / "training.html").mkdir(parents=True)
+    run_stage(with_evaluations(tmp_path / "b", {"task": "weight_sum"}), decoder)
+    assert_same(weights(plain), weights(decoder))
