@@ -284,3 +284,33 @@ def test_layer_norms_are_logged_when_asked_for(tmp_path: Path) -> None:
     run_stage(stage(tmp_path, config), model())
     steps = {row["step"] for row in read_log(tmp_path / "log.jsonl") if "/grad_norm/" in row["name"]}
     assert steps == {2, 4}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["ddp", "fsdp"])
+def test_two_processes_go_back_together_to_the_weights_of_one(tmp_path: Path, mode: str) -> None:
+    """The first spike goes back to the start, where no optimizer has a state yet."""
+    from safetensors.torch import load_file, save_file
+
+    from tests.train.ranks import ended, start
+
+    settings = {"guard": {"on_not_finite": "rewind"}, "optimizer": {"type": "adamw"}, "save_steps": 4}
+    alone = model(dropout=0.0)
+    run_stage(poisoned(tmp_path / "alone", guarded(**settings), (2, 6), finite=False), alone)
+    folder = tmp_path / "together"
+    folder.mkdir()
+
+    def work(rank: int) -> None:
+        torch.set_num_threads(1)
+        decoder = model(dropout=0.0)
+        config = guarded(**settings, parallel={"type": mode})
+        run_stage(poisoned(folder, config, (2, 6), finite=False), decoder)
+        if rank == 0:
+            save_file(weights(decoder), folder / "weights.safetensors")
+
+    assert ended(start(work, 2)) == [0, 0]
+    together = load_file(folder / "weights.safetensors")
+    for name, value in weights(alone).items():
+        torch.testing.assert_close(together[name], value, rtol=0, atol=1e-5)
+    found = [(event["step"], event["left_out_steps"]) for event in events(folder)]
+    assert found == [(3, [3]), (7, [7])]
