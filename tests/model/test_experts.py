@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,9 +16,11 @@ from towpath.core.config import change
 from towpath.core.errors import ModelError
 from towpath.model import count_parameters, flops_per_token, from_transformers, to_transformers
 from towpath.model.config import ModernConfig
-from towpath.model.experts import load_balance_loss, router_z_loss, sorted_by_expert
+from towpath.model.decoder import Decoder
+from towpath.model.experts import Routing, load_balance_loss, router_z_loss, sorted_by_expert
 from towpath.model.experts_config import BiasBalance, LossBalance, MoEConfig, NoBalance
 from towpath.model.experts_decoder import ExpertDecoder
+from towpath.model.experts_figures import Loads
 from towpath.model.language_model import build
 from towpath.model.size import count_active_parameters
 
@@ -275,6 +279,57 @@ def test_an_expert_costs_what_a_dense_layer_costs_unless_told_otherwise() -> Non
 def test_more_experts_a_token_than_there_are_is_refused() -> None:
     with pytest.raises(ValueError, match=r"experts_per_token = 9 is more than n_expert = 8. Try"):
         MoEConfig(experts_per_token=9)
+
+
+def test_figures_of_load_and_specialisation_are_those_of_hand_made_routings() -> None:
+    """Even tokens of source a choose experts 0 and 1, those of source b experts 0 and 2."""
+    model = made(n_layer=1, capacity_factor=1.5)
+    layer = model.expert_layers[0]
+    loads = Loads(model)
+    for source, chosen in (("a", [0, 1]), ("b", [0, 2])):
+        with loads.of_source(source):
+            scores = torch.full((12, 6), 1 / 6)
+            layer.record(layer, Routing(scores, scores, torch.tensor([chosen]).expand(12, 2), scores[:, :2]))
+    assert layer.record is None
+    figures = loads.figures("validation")
+    assert figures["validation/experts/max_load"] == pytest.approx(0.5 * 6)
+    half, quarter = 0.5 * math.log(2), 0.5 * math.log(4)
+    assert figures["validation/experts/0/load_entropy"] == pytest.approx((half + quarter) / math.log(6))
+    assert figures["validation/experts/0/router_entropy"] == pytest.approx(math.log(6), rel=1e-5)
+    assert figures["validation/experts/0/dropped"] == pytest.approx(24 / 48)  # 12 on each, room for 6
+    assert figures["validation/experts/0/specialisation/a"] == pytest.approx(0.25)
+    assert [figures[f"validation/experts/0/share/{expert}"] for expert in range(4)] == [0.5, 0.25, 0.25, 0]
+
+
+def test_a_model_without_experts_has_no_figures_of_them(tiny_gpt: Decoder, ids: Tensor) -> None:
+    loads = Loads(tiny_gpt)
+    with loads.of_source("a"):
+        tiny_gpt(ids)
+    assert loads.figures("validation") == {}
+
+
+def test_counting_changes_no_pass(ids: Tensor) -> None:
+    model = made()
+    loads = Loads(model)
+    with torch.no_grad(), loads.of_source("a"):
+        counted = model(ids).logits
+    assert torch.equal(counted, model(ids).logits)
+    shares = [value for name, value in loads.figures("x").items() if "/1/share/" in name]
+    assert sum(shares) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("changes", [{}, {"capacity_factor": 0.5, "balance": BiasBalance()}])
+def test_a_plan_follows_experts_by_their_shapes_alone(changes: dict[str, object]) -> None:
+    from towpath.plan.trace import trace_step
+    from towpath.train.config import TrainConfig
+    from towpath.train.optimizers.muon import MuonConfig
+
+    train = TrainConfig(batch_size=2, gradient_accumulation_steps=2, optimizer=MuonConfig())
+    trace = trace_step(change(SMALL, changes), train)
+    name = "blocks.1.feed_forward.experts.gate_up.weight"
+    assert trace.weights[name][0] == (6, 48, 32)
+    assert trace.state[f"muon/momentum/{name}"][0] == (6, 48, 32)
+    assert trace.peak()["gradients"] > 4 * 2 * 6 * 72 * 32
 
 
 def test_generation_with_a_cache_agrees_with_whole_passes() -> None:

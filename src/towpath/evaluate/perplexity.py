@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -91,20 +92,20 @@ class Perplexity:
         batch_size: int = 8,
         max_tokens: int | None = None,
         report: Callable[[int], None] = lambda tokens: None,
+        around: Callable[[str], AbstractContextManager[None]] = lambda source: nullcontext(),
     ) -> dict[str, Score]:
         """The score of each source, on at most ``max_tokens`` tokens of each.
 
-        ``report`` is told of every batch how many tokens it scored.
+        ``report`` is told of every batch how many tokens it scored; a source is read inside ``around`` it.
 
         Raises:
             DataError: the split holds no tokens.
         """
-        scores = {
-            source: self._score_source(
-                model, self.shards.stream(self.split, source), (batch_size, max_tokens), report
-            )
-            for source in self.shards.sources(self.split)
-        }
+        scores: dict[str, Score] = {}
+        for source in self.shards.sources(self.split):
+            stream = self.shards.stream(self.split, source)
+            with around(source):
+                scores[source] = self._score_source(model, stream, (batch_size, max_tokens), report)
         if not any(score.tokens for score in scores.values()):
             raise DataError(
                 f"The {self.split} split holds no tokens. Raise data.validation_share or add documents."

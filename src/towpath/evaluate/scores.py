@@ -40,11 +40,14 @@ def validation(
 ) -> Validate:
     """The figures that training by ``objective`` logs at each validation."""
     from towpath.evaluate.perplexity import Perplexity
+    from towpath.model.experts_figures import Loads
 
     perplexity = Perplexity(shards, tokenizer, context_tokens, objective=objective)
 
     def validate(model: LanguageModel) -> dict[str, float]:
-        return perplexity.metrics(perplexity.score(model, config.batch_size, config.training_tokens))
+        loads = Loads(model)
+        scores = perplexity.score(model, config.batch_size, config.training_tokens, around=loads.of_source)
+        return {**perplexity.metrics(scores), **loads.figures(perplexity.split)}
 
     return validate
 

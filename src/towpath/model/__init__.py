@@ -29,11 +29,16 @@ if TYPE_CHECKING:
     from towpath.model.encoder_config import BertConfig as BertConfig
     from towpath.model.encoder_decoder import EncoderDecoder as EncoderDecoder
     from towpath.model.encoder_decoder_config import T5Config as T5Config
+    from towpath.model.experts_config import MoEConfig as MoEConfig
+    from towpath.model.experts_decoder import ExpertDecoder as ExpertDecoder
     from towpath.model.language_model import LanguageModel as LanguageModel
     from towpath.model.language_model import Output as Output
     from towpath.model.language_model import build as build
     from towpath.model.linear import fused_rows as fused_rows
     from towpath.model.loss import chunked_cross_entropy as chunked_cross_entropy
+    from towpath.model.memory import RecurrentDecoder as RecurrentDecoder
+    from towpath.model.memory_config import RecurrentConfig as RecurrentConfig
+    from towpath.model.size import count_active_parameters as count_active_parameters
     from towpath.model.size import count_parameters as count_parameters
     from towpath.model.size import flops_per_token as flops_per_token
     from towpath.model.size import print_model_structure as print_model_structure
@@ -61,10 +66,14 @@ _MODULES = {
     "encoder_config": ("BertConfig",),
     "encoder_decoder": ("EncoderDecoder",),
     "encoder_decoder_config": ("T5Config",),
+    "experts_config": ("MoEConfig",),
+    "experts_decoder": ("ExpertDecoder",),
     "language_model": ("LanguageModel", "Output", "build"),
     "linear": ("fused_rows",),
     "loss": ("chunked_cross_entropy",),
-    "size": ("count_parameters", "flops_per_token", "print_model_structure"),
+    "memory": ("RecurrentDecoder",),
+    "memory_config": ("RecurrentConfig",),
+    "size": ("count_active_parameters", "count_parameters", "flops_per_token", "print_model_structure"),
     "text": ("TextStep", "generate_text", "stream_text", "text_steps"),
     "weights": ("load_weights", "save_weights"),
 }

@@ -20,6 +20,8 @@ RECIPES = {
     "mixed": "towpath.recipes.mixed:mixed",
     "own-text": "towpath.recipes.tiny:own_text",
     "gpt-125m": "towpath.recipes.gpt:gpt_125m",
+    "moe-tiny": "towpath.recipes.moe:moe_tiny",
+    "moe-gpt": "towpath.recipes.moe:moe_gpt",
     "bert-base": "towpath.recipes.bert:bert_base",
     "t5-small": "towpath.recipes.t5:t5_small",
 }

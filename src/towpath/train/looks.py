@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from towpath.train.stage import Stage
 
 
+SHOWN_DEPTH = 2
+"""Figures of a validation with more parts in their name (of a layer, of an expert) are only logged."""
+
+
 def looks_due(step: int, config: TrainConfig) -> bool:
     """Whether anything looks at the model after ``step``."""
     last = config.max_steps
@@ -112,7 +116,9 @@ class Looks:
         with self.stop.breaking_off():
             figures = self.stage.validate(model)
         self.log.log(step, figures)
-        shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+        shown = ", ".join(
+            f"{name} {value:.3f}" for name, value in figures.items() if name.count("/") <= SHOWN_DEPTH
+        )
         self.say(f"{self.stage.name}: step {step}: {shown}")
 
     def _sample(self, model: LanguageModel, step: int) -> None:
