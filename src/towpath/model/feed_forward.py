@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from towpath.model.kernels.gelu import can_run, gelu_linear
 from towpath.model.linear import FusedLinear
 
 if TYPE_CHECKING:
@@ -39,7 +40,10 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Float[Tensor, "B T C"]) -> Float[Tensor, "B T C"]:
         """Each token's new channels."""
-        return self.out(self.activation(self.up(x)))
+        widened = self.up(x)
+        if self.activation is F.gelu and can_run(widened, self.out):
+            return gelu_linear(widened, self.out)
+        return self.out(self.activation(widened))
 
 
 class SwiGLU(nn.Module):

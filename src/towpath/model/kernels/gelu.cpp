@@ -1,0 +1,67 @@
+// GELU and its gradient in one pass each: see gelu.py.
+//
+// x Phi(x), Phi(x) = (1 + erf(x / sqrt 2)) / 2. erf by Abramowitz and Stegun 1964, formula 7.1.26 (absolute
+// error 1.5e-7), whose exponential is the density that the gradient needs too. The loops are plain, so that
+// the compiler makes vectors of them; every number depends on its own input alone.
+
+#include <cstdint>
+#include <cstring>
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#define VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("no-trapping-math")))
+#else
+#define VECTORS
+#endif
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+static inline __attribute__((always_inline)) float exp_of_negative(float x) {
+    // x <= 0. 2^n * 2^f by a shift of the exponent and the series of 2^f up to f^6, |f| <= 1/2.
+    float y = x * 1.44269504088896341f;
+    y = y < -126.0f ? -126.0f : y;
+    const float rounded = y + 12582912.0f;  // 1.5 * 2^23: the fraction's bits fall off
+    int32_t bits;
+    std::memcpy(&bits, &rounded, 4);
+    const float f = y - (rounded - 12582912.0f);
+    float p = 1.54035304e-4f;
+    p = p * f + 1.33335581e-3f;
+    p = p * f + 9.61812911e-3f;
+    p = p * f + 5.55041087e-2f;
+    p = p * f + 2.40226507e-1f;
+    p = p * f + 6.93147181e-1f;
+    p = p * f + 1.0f;
+    const int32_t power = (bits - 0x4B400000 + 127) << 23;
+    float scale;
+    std::memcpy(&scale, &power, 4);
+    return p * scale;
+}
+
+static inline __attribute__((always_inline)) float share_below(float x, float density) {
+    // Phi(x); density = exp(-x^2 / 2).
+    const float z = (x < 0 ? -x : x) * 0.707106781186547524f;
+    const float t = 1.0f / (1.0f + 0.3275911f * z);
+    float p = 1.061405429f;
+    p = p * t - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = p * t + 0.254829592f;
+    const float above = 0.5f * p * t * density;  // of |x|
+    return x < 0 ? above : 1.0f - above;
+}
+
+PUBLIC VECTORS void gelu(const float *__restrict x, float *__restrict out, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+        const float density = exp_of_negative(-0.5f * x[i] * x[i]);
+        out[i] = x[i] * share_below(x[i], density);
+    }
+}
+
+// out: gelu(x) again; grad: becomes grad * gelu'(x).
+PUBLIC VECTORS void gelu_again(const float *__restrict x, float *__restrict out, float *__restrict grad,
+                               int64_t count) {
+    for (int64_t i = 0; i < count; ++i) {
+        const float density = exp_of_negative(-0.5f * x[i] * x[i]);
+        const float share = share_below(x[i], density);
+        out[i] = x[i] * share;
+        grad[i] *= share + x[i] * density * 0.398942280401432678f;
+    }
+}
