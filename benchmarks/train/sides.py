@@ -134,6 +134,11 @@ def ours(size: Size, **settings: Any) -> Side:
     return _side(f"ours {precision.name}", step, size, model)
 
 
+def lean(size: Size) -> Side:
+    """Ours with ``lean_memory``."""
+    return ours(size, lean_memory=True)
+
+
 def nanogpt_settings(size: Size) -> Side:
     """See the head of this file."""
     model = build(size.model(), seed=0)

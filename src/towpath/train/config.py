@@ -71,6 +71,8 @@ class TrainConfig(Section):
     """Compute each block's activations again in the backward pass instead of keeping them."""
     activation_offload: Execution[bool] = False
     """Keep activations in the host's memory between forward and backward pass; slower, for GPUs."""
+    lean_memory: Execution[bool] = False
+    """Give freed memory back to the system at once, on a CPU with glibc: a smaller peak, slower steps."""
     parallel: Execution[Annotated[ParallelConfig, PARALLEL.choice("single")]] = SingleConfig()
     """How processes share a step: single, ddp, fsdp, tensor or deepspeed. Changes the last bits alone."""
     compile: Execution[bool] = False
