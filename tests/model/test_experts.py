@@ -24,6 +24,8 @@ from towpath.model.experts_figures import Loads
 from towpath.model.language_model import build
 from towpath.model.size import count_active_parameters
 
+pytestmark = pytest.mark.usefixtures("checked_annotations")
+
 SMALL = MoEConfig(
     vocab_size=101,
     n_positions=32,
@@ -120,7 +122,7 @@ def by_hand(model: ExpertDecoder, tokens: Tensor) -> Tensor:
             made = layer.experts.out.weight[expert] @ (F.silu(gate) * up)
             out[number] += scores[expert] / whole * made
         if layer.shared is not None:
-            out[number] += layer.shared(token)
+            out[number] += layer.shared(token[None, None])[0, 0]
     return out
 
 
@@ -136,7 +138,8 @@ def by_hand(model: ExpertDecoder, tokens: Tensor) -> Tensor:
 def test_a_layer_is_its_formula_a_token_and_an_expert_at_a_time(changes) -> None:
     model = made(**changes)
     tokens = torch.randn(9, 32, generator=torch.Generator().manual_seed(2))
-    torch.testing.assert_close(model.expert_layers[0](tokens), by_hand(model, tokens), rtol=1e-5, atol=1e-5)
+    mixed = model.expert_layers[0](tokens[None])[0]
+    torch.testing.assert_close(mixed, by_hand(model, tokens), rtol=1e-5, atol=1e-5)
 
 
 def test_torchs_grouped_product_gives_what_the_loop_gives() -> None:

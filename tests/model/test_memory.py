@@ -16,6 +16,8 @@ from towpath.model.language_model import build
 from towpath.model.memory import RecurrentDecoder
 from towpath.model.memory_config import RecurrentConfig
 
+pytestmark = pytest.mark.usefixtures("checked_annotations")
+
 SMALL = RecurrentConfig(
     vocab_size=101,
     n_positions=32,

@@ -83,10 +83,8 @@ class ExpertLayer(nn.Module):
         if self.training and torch.is_grad_enabled():
             losses = self._losses(routing)
             self.losses = losses if self.keeps_losses else None
-        mixed = self._through_experts(tokens, routing)
-        if self.shared is not None:
-            mixed = mixed + self.shared(tokens)
-        return mixed.view_as(x)
+        mixed = self._through_experts(tokens, routing).view_as(x)
+        return mixed if self.shared is None else mixed + self.shared(x)
 
     def route(self, tokens: Float[Tensor, "N C"]) -> Routing:
         """Which experts each token goes to; in the type of the weights, whatever autocast says."""
