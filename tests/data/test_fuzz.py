@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = int(os.environ.get("TOWPATH_FUZZ_SECONDS", "8"))
+SECONDS = int(os.environ.get("TOWPATH_FUZZ_SECONDS", "4"))
 SEED_BYTES = 24_000
 SEEDS = 4
 RSS_LIMIT_MB = 1_500  # with the interpreter, pyarrow and the instrumentation
