@@ -20,6 +20,8 @@ RECIPES = {
     "mixed": "towpath.recipes.mixed:mixed",
     "own-text": "towpath.recipes.tiny:own_text",
     "gpt-125m": "towpath.recipes.gpt:gpt_125m",
+    "gpt-350m": "towpath.recipes.gpt:gpt_350m",
+    "gpt-1b": "towpath.recipes.gpt:gpt_1b",
     "moe-tiny": "towpath.recipes.moe:moe_tiny",
     "moe-gpt": "towpath.recipes.moe:moe_gpt",
     "bert-base": "towpath.recipes.bert:bert_base",
