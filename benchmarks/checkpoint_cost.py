@@ -58,7 +58,11 @@ def main() -> None:
         for number in range(SAVES):
             start, start_wall = time.process_time(), time.monotonic()
             state = TrainingState(
-                number, dict(model.named_parameters()), optimizer.tensors(), random_state(), {"guard": {"bad_steps": 0}}
+                number,
+                dict(model.named_parameters()),
+                optimizer.tensors(),
+                random_state(),
+                {"guard": {"bad_steps": 0}},
             )
             written = save_state(Path(folder) / "saves", state, keep=2)
             cpu.append(time.process_time() - start)

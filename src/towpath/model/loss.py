@@ -92,7 +92,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         grad_weight = torch.empty_like(weight, dtype=exact) if wants_weight else None
         grad_bias = torch.zeros_like(bias, dtype=exact) if bias is not None and wants_bias else None
         total = torch.zeros((), dtype=exact, device=hidden.device)
-        room = hidden.new_empty(min(rows, len(hidden)), len(weight))  # new memory costs a quarter of the speed
+        room = hidden.new_empty(min(rows, len(hidden)), len(weight))  # new memory costs a quarter of speed
         for start in range(0, len(hidden), rows):
             chunk, answers = hidden[start : start + rows], labels[start : start + rows]
             logits = torch.mm(chunk, weight.T, out=room[: len(chunk)])

@@ -122,7 +122,7 @@ class TokenBatches(Generic[SamplesT]):
         ]
 
     def documents(self, step: int) -> list[str]:
-        """The ids of the documents that step ``step`` is made of; none where the samples don't know theirs."""
+        """The ids of the documents that step ``step`` is made of, where the samples know theirs."""
         provenance = getattr(self.samples, "provenance", None)
         if provenance is None:
             return []
