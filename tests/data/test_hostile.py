@@ -19,6 +19,7 @@ from towpath.core.artifacts import Store
 from towpath.core.errors import DataError
 from towpath.data import DataConfig, Document, Documents, Rejected, make_documents
 from towpath.data.sources import SOURCES
+from towpath.data.sources.files import FilesSource
 from towpath.data.wellformed import gate
 
 FILES = {
@@ -185,6 +186,22 @@ def test_a_folder_that_is_linked_from_outside_is_not_read(kind: str, tmp_path: P
     assert not isinstance(found, str)
     paths = {(item.document if isinstance(item, Rejected) else item).path for item in found}
     assert paths == {f"a{SUFFIXES[kind]}"}
+
+
+def test_links_are_passed_over_aloud_and_followed_when_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inside, outside = tmp_path / "inside", tmp_path / "outside"
+    for folder in (inside, outside):
+        folder.mkdir()
+        (folder / "a.txt").write_text(folder.name)
+    (inside / "b").symlink_to(outside)
+    (inside / "c.txt").symlink_to(outside / "a.txt")
+    (outside / "round").symlink_to(inside)
+    for follow_links, texts in ((False, ["inside"]), (True, ["inside", "outside", "outside"])):
+        source = FilesSource(path=str(inside), follow_links=follow_links)
+        assert [item.text for item in source.documents() if not isinstance(item, Rejected)] == texts
+    assert capsys.readouterr().err.count("1 links that lead out of the folder are passed over") == 1
 
 
 @pytest.mark.parametrize("declared", DECLARED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -33,11 +34,10 @@ def dumps(shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         folder = tmp_path / "dumps" / name
         source = shared_data / place
         if source.is_dir():
-            folder.parent.mkdir(exist_ok=True)
-            folder.symlink_to(source.resolve())
+            shutil.copytree(source, folder)
         else:
             folder.mkdir(parents=True)
-            (folder / source.name).symlink_to(source.resolve())
+            shutil.copy(source, folder)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TOWPATH_HOME", str(tmp_path / "home"))
     return tmp_path / "home"

@@ -12,7 +12,7 @@ from typing import ClassVar
 
 from towpath.data.document import Document, Rejected
 from towpath.data.sources import Digest, Piece, Source
-from towpath.data.sources.found import find_files, root_of
+from towpath.data.sources.found import Found, find_files, root_of
 
 
 class FileSource(Source):
@@ -23,10 +23,13 @@ class FileSource(Source):
 
     path: str
     """A file, a folder (with those below it) or a glob."""
+    follow_links: bool = False
+    """Read links below the folder that lead out of it too. Only for folders whose content you trust: a link
+    may name any file of this machine."""
 
     def pieces(self) -> Sequence[Piece]:
         """The files, in the order of their paths."""
-        found = find_files(self.path, self.suffixes)
+        found = self.found()
         return [Piece(found.place(path), path.stat().st_size) for path in found.paths]
 
     def read(self, piece: Piece) -> Iterator[Document | Rejected]:
@@ -39,4 +42,8 @@ class FileSource(Source):
 
     def fingerprint(self, sha256: Digest) -> str:
         """Digest of the files' paths, sizes and content."""
-        return find_files(self.path, self.suffixes).fingerprint(sha256)
+        return self.found().fingerprint(sha256)
+
+    def found(self) -> Found:
+        """The files that ``path`` means."""
+        return find_files(self.path, self.suffixes, follow_links=self.follow_links)

@@ -1,15 +1,19 @@
 """Which files a path of the run file means: one file, all files of a folder, or those of a glob.
 
-Links below a folder that lead out of it are passed over: a folder that somebody else filled would
-choose which of this machine's files become training text. A file that the run file names itself may be one.
+Links below a folder that lead out of it are passed over, and said, unless the source follows them: a
+folder that somebody else filled would choose which of this machine's files become training text. A file
+that the run file names itself may be one.
 """
 
 from __future__ import annotations
 
 import glob
 import hashlib
+import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from towpath.core.errors import DataError, did_you_mean
@@ -37,9 +41,9 @@ class Found:
         return digest.hexdigest()
 
 
-def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
+def find_files(pattern: str, suffixes: Sequence[str], *, follow_links: bool = False) -> Found:
     """The files that ``pattern`` means and whose kind is one of ``suffixes``; left out are hidden ones
-    and links that lead out of the folder.
+    and, unless ``follow_links``, links that lead out of the folder.
 
     Raises:
         DataError: there are none.
@@ -47,16 +51,28 @@ def find_files(pattern: str, suffixes: Sequence[str]) -> Found:
     path = Path(pattern).expanduser()
     root = root_of(pattern)
     if path.is_file():
-        return _supported(pattern, root, [path], suffixes, links=True)
+        return _supported(pattern, root, [path], suffixes, follow_links=True)
     if path.is_dir():
-        return _supported(pattern, root, list(path.rglob("*")), suffixes)
+        return _supported(pattern, root, _below(path, follow_links), suffixes, follow_links=follow_links)
     if not glob.has_magic(pattern):
         siblings = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"{path} does not exist.{did_you_mean(path.name, siblings)} {_expected(suffixes)}")
     matches = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob refuses absolute patterns)
     if not matches:
         raise DataError(f"No file matches {pattern!r} (looked from {Path.cwd()}). {_expected(suffixes)}")
-    return _supported(pattern, root, [Path(match) for match in matches], suffixes)
+    return _supported(pattern, root, [Path(match) for match in matches], suffixes, follow_links=follow_links)
+
+
+def _below(folder: Path, follow_links: bool) -> list[Path]:
+    """Every file below ``folder``; a linked folder is entered once, so that links in a circle end."""
+    if not follow_links:
+        return list(folder.rglob("*"))
+    paths, entered = [], set()
+    for place, folders, files in os.walk(folder, followlinks=True):
+        paths += [Path(place, name) for name in files]
+        entered.add(os.path.realpath(place))
+        folders[:] = [name for name in folders if os.path.realpath(Path(place, name)) not in entered]
+    return paths
 
 
 def root_of(pattern: str) -> Path:
@@ -76,18 +92,30 @@ def kind_of(path: Path) -> str:
 
 
 def _supported(
-    pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequence[str], *, links: bool = False
+    pattern: str, root: Path, paths: Sequence[Path], suffixes: Sequence[str], *, follow_links: bool
 ) -> Found:
     chosen = [path for path in paths if kind_of(path) in suffixes and not _hidden(path, root)]
     chosen = [path for path in chosen if path.is_file()]
     n_files = len(chosen)
-    chosen = [path for path in chosen if links or not _leads_out(path, root)]
+    chosen = [path for path in chosen if follow_links or not _leads_out(path, root)]
     if not chosen:
         what = f"{pattern!r} holds no file that can be read" if paths else f"{pattern!r} is an empty folder"
         if n_files:
-            what += f"; its {n_files} links lead out of it and are passed over: name such a file itself"
+            what += f"; its {n_files} links lead out of it. To read them: follow_links = true"
         raise DataError(f"{what}. {_expected(suffixes)}")
+    if len(chosen) < n_files:
+        _say_passed_over(pattern, n_files - len(chosen))
     return Found(root, tuple(sorted(chosen, key=lambda path: path.relative_to(root).as_posix())))
+
+
+@cache
+def _say_passed_over(pattern: str, n_links: int) -> None:
+    """Said once, however often the files are listed."""
+    print(
+        f"{pattern!r}: {n_links} links that lead out of the folder are passed over. To read them: "
+        "follow_links = true in the source's table.",
+        file=sys.stderr,
+    )
 
 
 def _hidden(path: Path, root: Path) -> bool:

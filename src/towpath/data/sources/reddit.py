@@ -27,7 +27,6 @@ from pydantic import Field
 from towpath.data.document import Document, Domain, Rejected
 from towpath.data.sources import Piece
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.found import find_files
 from towpath.data.sources.json_records import read_json
 from towpath.data.sources.limits import MAX_DOCUMENT_BYTES, SHOWN_BYTES
 from towpath.data.sources.streams import read_lines
@@ -67,13 +66,13 @@ class RedditSource(FileSource):
 
     def pieces(self) -> Sequence[Piece]:
         """One piece: a thread's posts may be in any file."""
-        found = find_files(self.path, self.suffixes)
+        found = self.found()
         return [Piece("", sum(path.stat().st_size for path in found.paths))]
 
     def read(self, piece: Piece) -> Iterator[Document | Rejected]:
         """Records that can't be read, then the threads in the order of their first posts; those that
         hold more than 16 MiB come last, as "record_too_long"."""
-        found = find_files(self.path, self.suffixes)
+        found = self.found()
         with tempfile.TemporaryDirectory() as folder, closing(_Posts(Path(folder))) as posts:
             for path in found.paths:
                 yield from self._gather(path, found.place(path), posts)

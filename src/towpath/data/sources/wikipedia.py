@@ -24,7 +24,7 @@ from towpath.core.errors import DataError
 from towpath.data.document import Document, Rejected
 from towpath.data.sources import Piece, multistream
 from towpath.data.sources.file_source import FileSource
-from towpath.data.sources.found import find_files, root_of
+from towpath.data.sources.found import root_of
 from towpath.data.sources.limits import (
     MAX_DOCUMENT_BYTES,
     NOT_XML,
@@ -61,7 +61,7 @@ class WikipediaSource(FileSource):
 
     def pieces(self) -> Sequence[Piece]:
         """The dumps in the order of their paths; of a large multistream dump ranges of about 64 MiB."""
-        found = find_files(self.path, self.suffixes)
+        found = self.found()
         pieces = []
         for path in found.paths:
             size_bytes = path.stat().st_size
