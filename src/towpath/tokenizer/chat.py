@@ -210,7 +210,8 @@ def _encode_with_special(text: str, tokenizer: Tokenizer) -> list[int]:
     names = sorted(tokenizer.special, key=len, reverse=True)
     ids: list[int] = []
     for part in re.split(f"({'|'.join(map(re.escape, names))})", text):
-        ids += [tokenizer.special[part]] if part in tokenizer.special else tokenizer.encode(part)
+        if part:  # between two special tokens there is nothing
+            ids += [tokenizer.special[part]] if part in tokenizer.special else tokenizer.encode(part)
     return ids
 
 
