@@ -107,9 +107,10 @@ class Path:
         for portion in portions_of(self.config, self.made["data"], self.made["tokens"]):
             if portion.warning:
                 print(f"data.mixture: {portion.warning}", file=sys.stderr)
-        return make_checkpoint(self.store, self.run, settings, parents, self._validation)
+        return make_checkpoint(self.store, self.run, settings, parents, self.validation)
 
-    def _validation(self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int) -> Validate:
+    def validation(self, shards: TokenShards, tokenizer: Tokenizer, context_tokens: int) -> Validate:
+        """What gives the figures of a validation in training; see ``MakeValidate``."""
         from towpath.evaluate.scores import validation
 
         objective = self.config.train.objective

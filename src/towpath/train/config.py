@@ -13,6 +13,7 @@ from towpath.core.config import Execution, Section
 from towpath.train.curriculum import CURRICULA, CurriculumConfig
 from towpath.train.curriculum.uniform import UniformConfig
 from towpath.train.evaluations import EvaluationConfig
+from towpath.train.extension import ExtensionConfig
 from towpath.train.objectives import OBJECTIVES, ObjectiveConfig
 from towpath.train.objectives.causal import CausalConfig
 from towpath.train.optimizers import OPTIMIZERS, OptimizerConfig
@@ -59,6 +60,8 @@ class TrainConfig(Section):
     """The gradient is scaled down to this norm when it is longer."""
     max_bad_steps: int = Field(default=3, ge=0)
     """Steps in a row whose loss or gradient is not finite before training stops; none is ever applied."""
+    extension: Execution[ExtensionConfig] = ExtensionConfig()
+    """Training on at a longer context, after this one and as a checkpoint of its own."""
     guard: GuardConfig = GuardConfig()
     """What is called a spike of loss or gradient, and whether it is said, skipped or gone back from."""
 
