@@ -74,6 +74,9 @@ class TrainConfig(Section):
     """Compute each block's activations again in the backward pass instead of keeping them."""
     activation_offload: Execution[bool] = False
     """Keep activations in the host's memory between forward and backward pass; slower, for GPUs."""
+    auto_micro_batch: Execution[bool] = False
+    """Out of memory: make the step again, and all after it, with half as many sequences in a forward pass
+    and twice as many passes. A step holds the same; last bits of the weights differ. docs/stability.md"""
     lean_memory: Execution[bool] = False
     """Give freed memory back to the system at once, on a CPU with glibc: a smaller peak, slower steps."""
     parallel: Execution[Annotated[ParallelConfig, PARALLEL.choice("single")]] = SingleConfig()

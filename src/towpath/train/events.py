@@ -18,6 +18,9 @@ from towpath.core.files import disk_full_explained, readable_json, write_durably
 
 Event = Mapping[str, Any]
 REWIND = "rewind"
+SMALLER = "smaller micro-batches"
+_LASTING = (REWIND, SMALLER)
+"""Actions that a file of their own remembers: a resumed run does not meet them again."""
 
 
 def finite_or_text(value: float) -> float | str:
@@ -42,15 +45,20 @@ class EventLog:
             with self.path.open() as file:
                 yield from (json.loads(line) for line in file if line.endswith("\n"))
 
-    def rewind(self, step: int, rewinds: Sequence[Event]) -> None:
-        """Drop the rows after ``step``, but none of ``rewinds``, which are all in the file afterwards."""
-        if not self.path.exists() and not rewinds:
+    def rewind(self, step: int, lasting: Sequence[Event]) -> None:
+        """Drop the rows after ``step``, but none of ``lasting``, which are all in the file afterwards."""
+        if not self.path.exists() and not lasting:
             return
-        kept = [row for row in self.rows() if row["step"] <= step or row.get("action") == REWIND]
-        known = {row["step"] for row in kept if row.get("action") == REWIND}
-        kept += [dict(event) for event in rewinds if event["step"] not in known]
+        kept = [row for row in self.rows() if row["step"] <= step or row.get("action") in _LASTING]
+        known = {_mark(row) for row in kept}
+        kept += [dict(event) for event in lasting if _mark(event) not in known]
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in kept)
         write_durably(self.path, text.encode())
+
+
+def _mark(event: Event) -> tuple[Any, ...]:
+    """What tells a lasting event from the others of its step."""
+    return event["step"], event.get("action"), event.get("batch_size")
 
 
 class LeftOut:

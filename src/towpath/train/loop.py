@@ -19,6 +19,7 @@ from towpath.train.guard import Guard, Rewind
 from towpath.train.layers import layer_norms
 from towpath.train.looks import looks_due
 from towpath.train.parallel.strategy import Strategy
+from towpath.train.smaller_batches import SmallerBatches
 
 
 class Steps(Protocol):
@@ -52,6 +53,7 @@ def training_loop(
     *,
     strategy: Strategy,
     guard: Guard | None = None,
+    smaller: SmallerBatches | None = None,
     first_step: int = 0,
     look: Callable[[int], None] | None = None,
     log: Log = lambda step, metrics: None,
@@ -61,9 +63,9 @@ def training_loop(
 ) -> None:
     """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
 
-    ``guard`` None makes one of ``config``. ``look`` validates after a step that ``looks_due`` names; a stop
-    that is asked for meanwhile comes before the next step. ``observe`` gives figures of a
-    batch before it is learned from.
+    ``guard`` None makes one of ``config``, and so does ``smaller``. ``look`` validates after a step that
+    ``looks_due`` names; a stop that is asked for meanwhile comes before the next step. ``observe`` gives
+    figures of a batch before it is learned from.
 
     Raises:
         Rewind: the run is to go on from its last save, without the data of some steps.
@@ -71,11 +73,12 @@ def training_loop(
     """
     model.train()
     guard = guard or Guard(config)
+    smaller = smaller or SmallerBatches(config.auto_micro_batch)
     for step, batch in enumerate(dataloader, start=first_step + 1):
         figures: dict[str, float] = {}
         if not guard.leaves_out(step):
             figures |= observe(step, batch)
-            figures |= learn(model, batch, step, optimizer, strategy, guard)
+            figures |= learn(model, batch, step, optimizer, strategy, (guard, smaller))
         scheduler.step()
         optimizer.zero_grad(set_to_none=True)
 
@@ -102,10 +105,11 @@ def learn(
     step: int,
     optimizer: StepsAndForgets,
     strategy: Strategy,
-    guard: Guard,
+    keepers: tuple[Guard, SmallerBatches],
 ) -> dict[str, float]:
-    """One update from ``batch``, where ``guard`` lets it. Returns the step's figures."""
-    loss = accumulate(model, batch, strategy)
+    """One update from ``batch``, where the guard lets it, cut to what fits. Returns the step's figures."""
+    guard, smaller = keepers
+    loss = smaller.attempt(lambda cut: accumulate(model, cut, strategy), batch, step, strategy)
     grad_norm = strategy.clip(optimizer)
     figures = {"train/loss": loss, "train/grad_norm": grad_norm}
     every = guard.config.guard.layer_norm_steps

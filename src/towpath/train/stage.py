@@ -36,12 +36,14 @@ from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_
 from towpath.train.guard import Guard, Rewind
 from towpath.train.looks import Looks, sample_rows, samples_of
 from towpath.train.loop import training_loop
+from towpath.train.memory import explained, is_out_of_memory
 from towpath.train.meters import MEASURED, SPEED, Bill, Meters
 from towpath.train.page import write_training_page
 from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
 from towpath.train.saves import Saved
 from towpath.train.schedule import Scheduler
+from towpath.train.smaller_batches import SmallerBatches, sequences_of
 from towpath.train.stop import StoppedError, StopRequest, stop_request
 from towpath.train.trackers.followers import Followers
 
@@ -82,6 +84,7 @@ def run_stage(stage: Stage, model: LanguageModel) -> dict[str, Any]:
 
     Raises:
         LostRankError: another process of the job died or went silent.
+        OutOfMemoryError: a step does not fit; with where the memory went and what to do.
         StoppedError: a signal asked to stop; a checkpoint was saved.
         TrainError: too many steps were not finite, or the saved state is of another model.
         DiskFullError: no room for a checkpoint; the last one is good.
@@ -106,6 +109,10 @@ class _Running:
         self.left_out = LeftOut(stage.folder / "left_out.json")
         documents = getattr(stage.batches, "documents", lambda step: ())
         self.guard = Guard(stage.config, stage.batches.describe, documents, self._event, self.left_out)
+        enabled, cuts = stage.config.auto_micro_batch, stage.folder / "micro_batches.json"
+        self.smaller = SmallerBatches(enabled, cuts, self._cut)
+        self.batch: Batch | None = None
+        self.step = 0
         self.flops = BatchFlops(model)
         ceiling = matmul_ceiling(self.precision.device, self.precision.matmul_type)
         bill = Bill(energy_counters(self.precision.device), stage.config.price_per_hour)
@@ -117,11 +124,17 @@ class _Running:
         try:
             facts = self._run()
         except BaseException as error:
-            reason = self.strategy.explained(error)
+            reason = self._explained(error)
             self.strategy.leave(reason)
             raise reason from (None if reason is error else error)
         self.strategy.leave(None)
         return facts
+
+    def _explained(self, error: BaseException) -> BaseException:
+        if self.batch is None or not is_out_of_memory(error):
+            return self.strategy.explained(error)
+        sequences = sequences_of(self.smaller.cut(self.batch, self.step))
+        return explained(error, self.config, self.strategy, self.step, sequences)
 
     def _run(self) -> dict[str, Any]:
         first_step = self._resume()
@@ -156,6 +169,7 @@ class _Running:
                 self.config,
                 strategy=self.strategy,
                 guard=self.guard,
+                smaller=self.smaller,
                 first_step=first_step,
                 look=self._look if self.looks.any else None,
                 log=lambda step, metrics: self._log(step, metrics, scheduler),
@@ -184,6 +198,15 @@ class _Running:
         if self.strategy.is_first:
             self.events.add(event)
             self._tell(event)
+
+    def _cut(self, event: Event) -> None:
+        self.events.add(event)
+        assert self.bar is not None
+        self.bar.say(
+            f"{self.stage.name}: step {event['step']}: {event['kind']} with "
+            f"{event['batch_size_before']} sequences in a forward pass; made again with "
+            f"{event['batch_size']}, as all steps from here on."
+        )
 
     def _tell(self, event: Event) -> None:
         assert self.bar is not None
@@ -223,7 +246,7 @@ class _Running:
         if self.strategy.is_first:
             self.log.rewind(step)
             self.meters.go_on(read_log(self.log.path))
-            self.events.rewind(step, self.left_out.rewinds)
+            self.events.rewind(step, [*self.left_out.rewinds, *self.smaller.state()])
             _rewind_samples(self.samples, step)
         return step
 
@@ -231,6 +254,7 @@ class _Running:
         self.strategy.load(saved)
         self.strategy.set_random_states(saved.random(), self.strategy.seed(self.stage.seed, saved.step))
         self.guard.load(saved.facts["guard"])
+        self.smaller.load(saved.facts.get("smaller_batches", []), write=self.strategy.is_first)
         if self.precision.scaler and saved.facts["scaler"]:
             self.precision.scaler.load_state_dict(saved.facts["scaler"])
         for what, now in self._surroundings().items():
@@ -256,6 +280,7 @@ class _Running:
     def _save(self, step: int) -> None:
         facts = {
             "guard": self.guard.state(),
+            "smaller_batches": self.smaller.state(),
             "surroundings": self._surroundings(),
             "scaler": self.precision.scaler.state_dict() if self.precision.scaler else None,
         }
@@ -266,7 +291,7 @@ class _Running:
         made = ahead(self.batches, first_step, steps, workers)
         for step in range(first_step + 1, first_step + 1 + steps):
             start = time.monotonic()
-            self.batch = next(made)
+            self.batch, self.step = next(made), step
             self.meters.waited(time.monotonic() - start)
             self.strategy.at(step)
             self.meters.count(self.batch.target_tokens, self.flops(self.batch) * self.strategy.data_ranks)
@@ -301,6 +326,7 @@ class _Running:
         figures = dict(metrics)
         if "train/loss" in figures:
             per_target = self.stage.text_bytes
+            assert self.batch is not None
             figures |= log_figures(
                 step,
                 figures["train/loss"],
