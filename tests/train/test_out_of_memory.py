@@ -15,6 +15,7 @@ from tests.train.ranks import ended, start, train
 from tests.train.test_parallel import alone, assert_equal_runs, config_of
 from tests.train.test_resume import Killed, figures, kill_at
 from towpath.core.config import change, identity
+from towpath.core.errors import TrainError
 from towpath.core.files import readable_json
 from towpath.model.language_model import LanguageModel
 from towpath.train import smaller_batches
@@ -194,3 +195,24 @@ def test_a_cut_that_is_known_is_not_added_twice(tmp_path: Path) -> None:
     smaller.load([{"step": 6, "batch_size": 1}], write=True)
     assert SmallerBatches(path=path).state() == [event, {"step": 6, "batch_size": 1}]
     assert [smaller.rows(step) for step in (3, 4, 5, 6)] == [None, 2, 2, 1]
+
+
+@pytest.mark.slow  # for what following a step without its numbers takes
+def test_the_command_line_adds_what_the_plan_knows(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from towpath.cli.memory import memory_planned
+    from towpath.recipes import recipe
+
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
+    sizes = {"model.n_layer": 1, "train.batch_size": 2, "train.gradient_accumulation_steps": 2}
+    config = change(recipe("tiny"), {**sizes, "train.optimizer": {"type": "adamw"}})
+    with pytest.raises(TrainError) as caught, memory_planned(config):
+        raise OutOfMemoryError("Step 3: out of memory.", {"parameters": 1}, room_bytes=24 * 10**9)
+    said = str(caught.value)
+    kinds = ("parameters", "gradients", "optimizer", "activations")
+    assert re.search("the peak of .* is .*" + ".*, ".join(rf"{kind} \d" for kind in kinds), said)
+    settings = re.findall(r"train\.batch_size=(\d+) train\.gradient_accumulation_steps=(\d+)", said)
+    step = config.train.batch_size * config.train.gradient_accumulation_steps
+    assert settings
+    assert all(int(size) * int(passes) == step for size, passes in settings)
+    with pytest.raises(TrainError, match="^another failure$"), memory_planned(config):
+        raise TrainError("another failure")

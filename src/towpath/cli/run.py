@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Walk the path, then say what was made, show a short chat and how to open the chat page."""
     from towpath.cli.inputs import artifact_facts, path_of, print_result
+    from towpath.cli.memory import memory_planned
     from towpath.core.errors import ConfigError, did_you_mean
     from towpath.recipes.report import write_report
     from towpath.recipes.run_config import STAGES
@@ -38,8 +39,9 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"--until {options.until}: no such stage.{hint} There are: {', '.join(STAGES)}.")
     path = path_of(options)
     _tell_plan(path, options.until)
-    for stage, seconds in _timed(path.walk(options.until)):
-        print(f"{stage.name}: {stage.artifact.path} ({seconds:.0f} s)", file=sys.stderr)
+    with memory_planned(path.config):
+        for stage, seconds in _timed(path.walk(options.until)):
+            print(f"{stage.name}: {stage.artifact.path} ({seconds:.0f} s)", file=sys.stderr)
     report = write_report(path)
     facts = {name: artifact_facts(artifact) for name, artifact in path.made.items()}
     print_result(options, facts, _ending(path, report))

@@ -30,14 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Make the checkpoint, and with ``--extend`` the one of the longer context."""
     from towpath.cli.inputs import artifact_facts, path_of, print_result, read_run_file
+    from towpath.cli.memory import memory_planned
     from towpath.core.processes import is_first
 
     _put_extension(options)
     if options.dry_run:
         return _dry_run(options, read_run_file(options).config)
+    path = path_of(options)
     if options.extend is not None:
-        return _extend(options, path_of(options))
-    checkpoint = path_of(options).upto("train")
+        return _extend(options, path)
+    with memory_planned(path.config):
+        checkpoint = path.upto("train")
     if not is_first():
         return 0
     text = f'Checkpoint is in {checkpoint.path}\nTry it: towpath generate {checkpoint.path} "The "'

@@ -64,9 +64,15 @@ class Plan:
 
 
 def make_plan(
-    config: RunConfig, home: Path, machine: Machine | None = None, entries: list[Device] | None = None
+    config: RunConfig,
+    home: Path,
+    machine: Machine | None = None,
+    entries: list[Device] | None = None,
+    memory_bytes: int | None = None,
 ) -> Plan:
     """The plan of ``config``, on ``machine`` where it was measured.
+
+    ``memory_bytes``: what there is to fit into. None: what is free on this machine.
 
     Raises:
         ConfigError: a model of this kind can't be planned.
@@ -98,7 +104,7 @@ def make_plan(
         cost=(seconds / 3600 * price, here.currency) if here and seconds and price is not None else None,
         loss=expected(model, tokens),
         quotes=tuple(quotes(flops, sum(trace.peak().values()), entries or ())),
-        free_memory_bytes=free_memory_bytes(),
+        free_memory_bytes=free_memory_bytes() if memory_bytes is None else memory_bytes,
         free_disk_bytes=shutil.disk_usage(_existing(home)).free,
     )
 

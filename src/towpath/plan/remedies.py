@@ -92,7 +92,7 @@ def _first_that_fits(
 ) -> tuple[tuple[str, ...], int, int, float] | None:
     for changes in ladder:
         try:
-            changed = make_plan(change(config, changes), *where)
+            changed = make_plan(change(config, changes), *where, memory_bytes=plan.free_memory_bytes)
         except (ConfigError, ValueError):  # a model without this setting, or one that it does not fit
             return None
         if not changed.lacks:
