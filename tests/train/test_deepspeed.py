@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+import signal
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 import torch
 
-from tests.train.conftest import model, stage, train_config
-from tests.train.ranks import train
+from tests.train.conftest import assert_same, model, stage, train_config
+from tests.train.ranks import ended, final_weights, start, train
 from tests.train.test_parallel import alone, assert_equal_runs, config_of
+from tests.train.test_sharded_saves import damages
 from towpath.core.config import change
 from towpath.core.errors import TrainError
+from towpath.train import saves
 from towpath.train.config import TrainConfig
 from towpath.train.parallel.deepspeed import deepspeed_config, engine_config
 from towpath.train.precision import LossScaler
@@ -122,3 +128,67 @@ def test_a_save_of_zero_is_resumed_by_zero_and_by_one_process(
     assert train(two, with_zero, 2) == [0, 0]
     assert_equal_runs(single, two)
     assert_equal_runs(single, alone(tmp_path / "one", config, "gpt2"))
+
+
+def disturbed(folder: Path, config: TrainConfig, fault: str) -> list[int]:
+    """A job of two whose first process, which writes, has ``fault`` in the middle of the save of step 8."""
+
+    def work(rank: int) -> None:
+        torch.set_num_threads(1)
+        write = saves.save_tensors
+
+        def failing(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+            if path.parent.name.startswith("step-000008") and path.name.startswith("optimizer"):
+                path.write_bytes(b"cut short")
+                if fault == "kill":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write(path, tensors)
+
+        saves.save_tensors = failing
+        run_stage(stage(folder, config), model("gpt2", 0.0))
+
+    return ended(start(work, 2))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(("zero", "fault"), [(2, "kill"), (3, "disk full")])
+def test_whatever_happens_to_a_save_of_zero_the_run_ends_with_the_same_bits(
+    tmp_path: Path, zero: int, fault: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+    pytest.importorskip("deepspeed.runtime.zero.muon.muon_optimizer", reason="DeepSpeed is not installed")
+    config = config_of(max_steps=8, save_steps=4, **{"parallel": {"type": "deepspeed", "zero_stage": zero}})
+    whole, folder = tmp_path / "whole", tmp_path / "disturbed"
+    assert train(whole, config, 2) == [0, 0]
+    folder.mkdir()
+    capfd.readouterr()
+
+    first, second = disturbed(folder, config, fault)
+    said = capfd.readouterr().err
+    assert first == (-signal.SIGKILL if fault == "kill" else 1)
+    assert second != 0
+    if fault == "disk full":
+        assert "no space left on the device for the checkpoint step-000008, which takes" in said
+        assert "Another process of this job has no space left" in said
+        assert not list((folder / "checkpoints").glob("*.partial"))
+    assert newest_step(folder) == 4
+    assert train(folder, config, 2) == [0, 0]
+    assert_same(dict(final_weights(whole)), dict(final_weights(folder)))
+    assert_no_damage_is_missed(folder / "checkpoints", tmp_path)
+
+
+def assert_no_damage_is_missed(checkpoints: Path, place: Path) -> None:
+    for name in [path.name for path in (checkpoints / "step-000008").iterdir()]:
+        for number, content in enumerate(damages(checkpoints / "step-000008" / name).values()):
+            copy = place / f"{name}-{number}"
+            shutil.copytree(checkpoints, copy / "checkpoints")
+            (copy / "checkpoints" / "step-000008" / name).write_bytes(content)
+            assert newest_step(copy) == 4, (name, number)
+
+
+def newest_step(folder: Path) -> int:
+    saved = newest_good_save(folder / "checkpoints")
+    assert saved is not None
+    return saved.step

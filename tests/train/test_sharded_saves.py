@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -160,7 +161,7 @@ def test_a_process_killed_while_saving_leaves_the_save_before(
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
 @pytest.mark.parametrize("mode", ["ddp", "fsdp"])
 def test_a_full_disk_leaves_the_save_before_and_is_said_by_every_process(
-    single: Path, written_by_two: Path, tmp_path: Path, mode: str
+    single: Path, written_by_two: Path, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = change(CONFIG, {"parallel": {"type": mode}})
     one_save = written_by_two / "checkpoints" / "step-000004"
@@ -170,6 +171,13 @@ def test_a_full_disk_leaves_the_save_before_and_is_said_by_every_process(
     subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", disk], check=True)
     try:
         assert train(disk / "run", config, 2) == [1, 1]
+        needed = 3 * 4 * model("gpt2").num_parameters()  # weights and AdamW's two moments
+        said = re.search(
+            r"checkpoints: no space left .* step-000008, which takes ([\d,]+) bytes; [\d,]+ are free",
+            capfd.readouterr().err,
+        )
+        assert said is not None
+        assert needed <= int(said[1].replace(",", "")) < needed + 1000
         saved = newest_good_save(disk / "run" / "checkpoints")
         assert saved is not None
         assert saved.step == 4

@@ -75,7 +75,7 @@ def save_state(folder: Path, state: TrainingState, keep: int) -> Path:
         DiskFullError: no room; every earlier save is untouched.
     """
     partial = partial_folder(folder, state.step)
-    with no_partial_left(partial):
+    with no_partial_left(partial, size_bytes(state.model) + size_bytes(state.optimizer)):
         begin_save(partial)
         save_tensors(partial / "model.safetensors", state.model)
         save_tensors(partial / "optimizer.safetensors", state.optimizer)
@@ -92,15 +92,26 @@ def partial_folder(folder: Path, step: int) -> Path:
     return save_folder(folder, step).with_name(f"{_PREFIX}{step:06d}{_PARTIAL}")
 
 
+def size_bytes(tensors: Mapping[str, Tensor]) -> int:
+    """What ``tensors`` take as a whole, also where this process holds a part of each."""
+    return sum(value.numel() * value.element_size() for value in tensors.values())
+
+
 @contextmanager
-def no_partial_left(partial: Path) -> Iterator[None]:
-    """Say which volume is full when one is, and leave nothing unfinished on it."""
+def no_partial_left(partial: Path, needed_bytes: int) -> Iterator[None]:
+    """Say what does not fit on which volume when one is full, and leave nothing unfinished on it."""
+    folder = partial.parent
     try:
-        with disk_full_explained(partial.parent):
+        with disk_full_explained(folder):
             yield
-    except DiskFullError:
+    except DiskFullError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise
+        what, free = partial.name.removesuffix(_PARTIAL), shutil.disk_usage(folder).free
+        raise DiskFullError(
+            f"{folder}: no space left on the device for the checkpoint {what}, which takes {needed_bytes:,} "
+            f"bytes; {free:,} are free. Every earlier checkpoint is untouched. "
+            "Free some space and run the same command again; it goes on from there."
+        ) from error
 
 
 def begin_save(partial: Path) -> None:

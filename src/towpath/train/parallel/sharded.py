@@ -25,7 +25,15 @@ from towpath.train.parallel.grouped import Grouped
 from towpath.train.parallel.norms import clip_
 from towpath.train.parallel.shards import in_one_piece, read_shards, shapes_of, shard_like, write_shards
 from towpath.train.parallel.strategy import check_names
-from towpath.train.saves import Saved, TrainingState, begin_save, finish_save, no_partial_left, partial_folder
+from towpath.train.saves import (
+    Saved,
+    TrainingState,
+    begin_save,
+    finish_save,
+    no_partial_left,
+    partial_folder,
+    size_bytes,
+)
 
 if TYPE_CHECKING:
     from towpath.model.language_model import LanguageModel
@@ -82,7 +90,7 @@ class Sharded(Grouped):
         def finish() -> None:
             finish_save(partial, state, keep)
 
-        with no_partial_left(partial):
+        with no_partial_left(partial, size_bytes(tensors)):
             self.group.first_alone(lambda: begin_save(partial))
             self.group.together(lambda: write_shards(partial, tensors))
             self.group.first_alone(finish)
