@@ -1,6 +1,6 @@
 """One process of a job of which another dies: python lost_rank_job.py FOLDER MODE SIGNAL.
 
-Rank 1 sends SIGNAL to itself in step 6, the first time that it gets there; 0 sends none.
+Rank 1 comes to harm in step 6, the first time that it gets there: it sends itself SIGNAL; 0 sends none.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -27,17 +28,18 @@ def job_config(mode: str):
     )
 
 
-def run(folder: Path, mode: str, number: int) -> None:
+def run(folder: Path, mode: str, harm: Callable[[], object] | None) -> None:
     torch.set_num_threads(1)
     one = stage(folder, job_config(mode))
-    source, done = one.batches, folder / "signalled"
+    source, done = one.batches, folder / "harmed"
 
     class Deadly:
         def batch(self, step: int):
-            time.sleep(number and 0.2)  # a sign is sent every 0.4 s
-            if number and step == 5 and os.environ["RANK"] == "1" and not done.exists():
-                done.touch()
-                os.kill(os.getpid(), number)
+            if harm and not done.exists():
+                time.sleep(0.2)  # a sign is sent every 0.4 s
+                if step == 5 and os.environ["RANK"] == "1":
+                    done.touch()
+                    harm()
             return source.batch(step)
 
         describe = source.describe
@@ -49,9 +51,15 @@ def run(folder: Path, mode: str, number: int) -> None:
         save_file(weights(decoder), folder / "weights.safetensors")
 
 
+def signalled(number: int) -> Callable[[], None]:
+    """This process gets signal ``number``."""
+    return lambda: os.kill(os.getpid(), number)
+
+
 if __name__ == "__main__":
     try:
-        run(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))
+        number = int(sys.argv[3])
+        run(Path(sys.argv[1]), sys.argv[2], signalled(number) if number else None)
     except TowpathError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.train import lost_rank_job
+from tests.train import lost_rank_job, network
 from tests.train.conftest import assert_same
 from tests.train.ranks import ended, final_weights, start
 from towpath.train.launch.local import supervise
@@ -28,7 +28,7 @@ def disturbed(folder: Path, number: int) -> list[int]:
 
     def work(rank: int) -> None:
         sys.stderr = (folder / f"stderr-{rank}").open("w")
-        lost_rank_job.run(folder, "ddp", number)
+        lost_rank_job.run(folder, "ddp", lost_rank_job.signalled(number))
 
     children = start(work, 2)
     first = os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1])
@@ -72,3 +72,34 @@ def test_the_job_starts_again_and_ends_with_the_weights_of_the_undisturbed_run(
     assert "starting again, 1 of 3" in said
     assert "going on at step 4" in said
     assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "lost"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(network.missing() is not None, reason=str(network.missing()))
+def test_a_process_that_is_cut_off_is_named_and_the_job_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    """Two machines joined by a cable, which is pulled in step 6: no connection breaks, nothing is said."""
+
+    def job(folder: Path, cable: network.Cable, *, cut: bool) -> list[int]:
+        folder.mkdir(exist_ok=True)
+
+        def work(rank: int) -> None:
+            sys.stderr = (folder / f"stderr-{rank}").open("w")
+            cable.enter(rank)
+            lost_rank_job.run(folder, "ddp", cable.pull if cut else None)
+
+        return ended(start(work, 2, **cable.variables))
+
+    with network.cable() as cable:
+        assert job(tmp_path / "whole", cable, cut=False) == [0, 0]
+        begun = time.monotonic()
+        assert job(tmp_path / "cut", cable, cut=True) == [LOST, LOST]
+        assert time.monotonic() - begun < lost_rank_job.SECONDS + SLACK_SECONDS
+        first, second = ((tmp_path / "cut" / f"stderr-{rank}").read_text() for rank in (0, 1))
+        assert "rank 0 ends the job. No sign of life" in first
+        assert f"lost is rank 1 (host {os.uname().nodename}" in first
+        assert "rank 1 ends the job. Rank 1: the job's store" in second
+        assert "lost is rank 0" in second
+        cable.mend()
+        assert job(tmp_path / "cut", cable, cut=False) == [0, 0]
+    assert "going on at step 4" in (tmp_path / "cut" / "stderr-0").read_text()
+    assert_same(final_weights(tmp_path / "whole"), final_weights(tmp_path / "cut"))
