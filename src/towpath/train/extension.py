@@ -61,6 +61,7 @@ def make_extended(
         ConfigError: the model is no decoder, its context can't be extended, or no text is as long.
     """
     from towpath.tokenizer import Tokenizer, TokenShards
+    from towpath.train.another_run import tell_what_differs
     from towpath.train.checkpoint import KIND, Checkpoint, write_checkpoint
     from towpath.train.stage import run_stage
 
@@ -75,8 +76,11 @@ def make_extended(
     def write(draft: Draft) -> None:
         tokenizer = config.objective.tokenizer(Tokenizer.load(tokenizer_artifact.path))
         model = longer(Checkpoint.open(checkpoint.path), config.extension)
-        place = run.stage("extend", identifier), seed
-        stage = _stage(train, place, (TokenShards(tokens), tokenizer), new.n_positions, make_validate)
+        folder = run.stage("extend", identifier)
+        tell_what_differs(folder, meaning, parents)
+        stage = _stage(
+            train, (folder, seed), (TokenShards(tokens), tokenizer), new.n_positions, make_validate
+        )
         facts = run_stage(stage, model.train())
         if not is_first():
             return

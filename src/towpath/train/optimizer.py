@@ -5,7 +5,7 @@ Optimizer state goes out and comes in as named tensors, so that it is stored wit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -52,17 +52,33 @@ class Optimizers:
         Raises:
             TrainError: the state belongs to other parameters or another optimizer.
         """
+        self._check(tensors)
         by_name = {name: parameter for parameter, name in self.names.items()}
         for part in self.parts.values():
             part.state.clear()  # of a run that goes back: what it had later is not what it had then
         for key, value in tensors.items():
             label, _, rest = key.partition("/")
             slot, _, name = rest.partition("/")
-            if label not in self.parts or name not in by_name:
-                raise TrainError(f"The saved optimizer state {key!r} fits no parameter of this run.")
             parameter = by_name[name]
             device = "cpu" if slot == "step" and parameter.device.type == "cpu" else parameter.device
             self.parts[label].state[parameter][slot] = value.to(device)
+
+    def _check(self, keys: Iterable[str]) -> None:
+        """Refuse state that is not of these parts, or of a parameter that another part updates."""
+        owned = {
+            label: {self.names[parameter] for group in part.param_groups for parameter in group["params"]}
+            for label, part in self.parts.items()
+        }
+        for key in keys:
+            label, _, rest = key.partition("/")
+            if rest.partition("/")[2] in owned.get(label, ()):
+                continue
+            saved = sorted({one.partition("/")[0] for one in keys})
+            raise TrainError(
+                f"The save holds state of the optimizers {', '.join(saved)} ({key}), and this run updates by "
+                f"{', '.join(sorted(owned))}. Set train.optimizer.type to that of the run that made it, or "
+                "remove the folder of its checkpoints to train anew."
+            )
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> Optimizers:

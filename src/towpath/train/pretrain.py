@@ -11,6 +11,7 @@ from towpath.core.config import Section, identity
 from towpath.core.processes import is_first
 from towpath.core.runs import Run
 from towpath.tokenizer import Samples, Tokenizer, TokenShards
+from towpath.train.another_run import tell_what_differs
 from towpath.train.batches import TokenBatches
 from towpath.train.checkpoint import KIND, write_checkpoint
 from towpath.train.config import TrainConfig
@@ -59,6 +60,7 @@ def make_checkpoint(
         shards = TokenShards(tokens)
         model = build(model_config.for_tokenizer(tokenizer.vocab_size), seed=seed)
         folder = run.stage("train", identifier)
+        tell_what_differs(folder, meaning, parents)
         stage = Stage(
             name="train",
             folder=folder,

@@ -11,6 +11,7 @@ from towpath.core.config import identity
 from towpath.core.errors import ConfigError
 from towpath.core.runs import Run
 from towpath.data import Documents, Message
+from towpath.train.another_run import tell_what_differs
 from towpath.train.checkpoint import KIND, Checkpoint, Loaded, write_checkpoint
 from towpath.train.config import TrainConfig
 from towpath.train.stage import Sample, Stage, Validate, run_stage
@@ -41,9 +42,11 @@ def make_assistant(
     def write(draft: Draft) -> None:
         loaded = Checkpoint.open(checkpoint.path).load()
         train, held_out = example_sets(config, loaded, Documents(documents))
+        folder = run.stage("sft", identifier)
+        tell_what_differs(folder, meaning, parents)
         stage = Stage(
             name="sft",
-            folder=run.stage("sft", identifier),
+            folder=folder,
             config=config.train_config(len(train), base),
             seed=seed,
             batches=ExampleBatches(train, config.batch_size, loaded.tokenizer.pad, seed),

@@ -25,10 +25,10 @@ from towpath.model.attention import Attention
 from towpath.model.feed_forward import FeedForward, SwiGLU
 from towpath.model.linear import FusedLinear
 from towpath.train.optimizer import Optimizers, build_optimizer
+from towpath.train.parallel.fitting import check_fits, shapes_of_tensors
 from towpath.train.parallel.grouped import Grouped
 from towpath.train.parallel.norms import clip_
 from towpath.train.parallel.shards import cut_like, in_one_piece
-from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import Saved
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class CutModel(Grouped):
     def load(self, saved: Saved) -> None:
         """See ``Strategy.load``."""
         state = saved.state()
-        check_names(dict(self.plain.named_parameters()), state.model, saved.path)
+        plain = dict(self.plain.named_parameters())
+        check_fits(plain, shapes_of_tensors(state.model), saved.path)
         parameters = dict(self.trained.named_parameters())
         for name, value in _cut_apart(state.model, parameters).items():
             parameters[name].copy_(value)

@@ -20,11 +20,11 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, OffloadPolicy, fully_shard
 
 from towpath.train.optimizer import build_optimizer
+from towpath.train.parallel.fitting import check_fits
 from towpath.train.parallel.fsdp import FSDPConfig
 from towpath.train.parallel.grouped import Grouped
 from towpath.train.parallel.norms import clip_
 from towpath.train.parallel.shards import in_one_piece, read_shards, shapes_of, shard_like, write_shards
-from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import (
     Saved,
     TrainingState,
@@ -99,7 +99,7 @@ class Sharded(Grouped):
         """See ``Strategy.load``: every process reads its parts alone, whatever number of them wrote."""
         parameters = dict(self.trained.named_parameters())
         shapes = shapes_of(saved.path)
-        check_names(parameters, {name: 0 for name in shapes if "/" not in name}, saved.path)
+        check_fits(parameters, {name: shape for name, shape in shapes.items() if "/" not in name}, saved.path)
         tensors: dict[str, Tensor] = {name: value.detach() for name, value in parameters.items()}
         for name, shape in shapes.items():
             if "/" in name:

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from towpath.core.errors import TrainError
 from towpath.train.config import TrainConfig
 from towpath.train.optimizer import Optimizers, build_optimizer
+from towpath.train.parallel.fitting import check_fits, shapes_of_tensors
 from towpath.train.precision import Precision
 from towpath.train.saves import Saved, TrainingState, newest_good_save, random_state, save_state
 
@@ -36,6 +36,8 @@ class Strategy:
     data_rank = 0
     data_ranks = 1
     """Processes that learn from different micro-batches, and which of them this is."""
+    sharers = 1
+    """Processes that learn from the same micro-batches, each from other tokens: losses are parts."""
 
     plain: LanguageModel
     """The model that was given: whole after ``whole``."""
@@ -67,7 +69,7 @@ class Strategy:
         (scaler.scale(loss) if scaler else loss).backward()
 
     def total(self, value: Tensor) -> Tensor:
-        """The sum of ``value`` over all processes that learn from different data."""
+        """The sum of ``value`` over all processes that learn from different tokens."""
         return value
 
     def any(self, here: bool) -> bool:
@@ -136,7 +138,7 @@ class Strategy:
         """
         state = saved.state()
         parameters = dict(self.plain.named_parameters())
-        check_names(parameters, state.model, saved.path)
+        check_fits(parameters, shapes_of_tensors(state.model), saved.path)
         with torch.no_grad():
             for name, value in state.model.items():
                 parameters[name].copy_(value)
@@ -151,13 +153,3 @@ class Strategy:
 
     def leave(self, error: BaseException | None) -> None:
         """The stage is over."""
-
-
-def check_names(parameters: Mapping[str, Tensor], saved: Mapping[str, Any], path: Path) -> None:
-    """Refuse a save that is not of the model with ``parameters``.
-
-    Raises:
-        TrainError: says where it lies.
-    """
-    if parameters.keys() != saved.keys():
-        raise TrainError(f"{path.parent} holds the state of another model. Remove the folder to train anew.")

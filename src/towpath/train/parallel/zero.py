@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ from torch import Tensor
 from towpath.core.errors import TrainError, need
 from towpath.train.optimizer import build_optimizer
 from towpath.train.parallel.deepspeed import engine_config
+from towpath.train.parallel.fitting import check_fits, shapes_of_tensors
 from towpath.train.parallel.grouped import Grouped
-from towpath.train.parallel.strategy import check_names
 from towpath.train.saves import Saved
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class Zero(Grouped):
         """See ``Strategy.load``: the engine is made anew around the saved weights, then given the moments."""
         state = saved.state()
         plain = dict(self.plain.named_parameters())
-        check_names(plain, state.model, saved.path)
+        check_fits(plain, shapes_of_tensors(state.model), saved.path)
         with torch.no_grad():
             for name, value in state.model.items():
                 plain[name].copy_(value)
@@ -127,6 +127,7 @@ class Zero(Grouped):
         from deepspeed.utils import safe_set_full_optimizer_state
 
         (base,) = self.optimizer.parts.values()
+        check_adamw(tensors, self.names)
         step = next(value for key, value in tensors.items() if "/step/" in key)
         flats = (
             self.zero.fp32_partitioned_groups_flat
@@ -162,6 +163,21 @@ class Zero(Grouped):
     def _kept(self, value: Tensor | None) -> Tensor:
         assert value is not None, "DeepSpeed knows this parameter"
         return value.detach().cpu().clone() if self.is_first else torch.empty(0)
+
+
+def check_adamw(saved: Iterable[str], names: Iterable[str]) -> None:
+    """Refuse state of another optimizer.
+
+    Raises:
+        TrainError: says which it is of.
+    """
+    needed = {f"adamw/{slot}/{name}" for name in names for slot in _MOMENTS}
+    if needed - set(saved):
+        kinds = sorted({key.partition("/")[0] for key in saved})
+        raise TrainError(
+            f"The save holds state of the optimizers {', '.join(kinds)}, and ZeRO updates by adamw. Take "
+            'train.parallel.type = "fsdp" or "ddp", or remove the folder of its checkpoints to train anew.'
+        )
 
 
 def _deepspeed(device_type: str) -> Any:
