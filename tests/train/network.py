@@ -1,4 +1,4 @@
-"""Two network namespaces joined by a cable, as two machines are: for processes that are cut off (Linux, root)."""
+"""Two network namespaces joined by a cable, as two machines are: for processes that are cut off (Linux)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from towpath.train.launch.yaml_text import yaml_text
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
 OVERRIDES = ("train.parallel.type=fsdp", 'train.sample_prompt=it\'s "so" $HOME')
-JOB = Job("gpt-125m", "runs/gpt.toml", OVERRIDES, nodes=2, processes=4, gpus="A100", home="/shared/my work")
+JOB = Job("gpt-125m", "runs/gpt.toml", OVERRIDES, nodes=2, processes=4, gpus="A100", home="my shared/work")
 RUN_TOML = 'name = "gpt-125m"\n\n[train]\nsample_prompt = "a: b # c"\n'
 
 
@@ -91,6 +91,7 @@ def test_the_slurm_script_is_a_shell_script_that_queues_itself_again(tmp_path: P
     for status, restarts, again in (
         (138, 0, True),
         (75, 0, True),
+        (143, 0, True),
         (1, 0, False),
         (0, 0, False),
         (138, 3, False),
@@ -98,13 +99,27 @@ def test_the_slurm_script_is_a_shell_script_that_queues_itself_again(tmp_path: P
         assert slurm_without_slurm(script, tmp_path, status, restarts) == (status, again)
     ran = shlex.split((tmp_path / "srun").read_text())
     assert ran[:3] == ["--kill-on-bad-exit=1", "bash", "-c"]
-    assert words_after_towpath(ran[3]) == ["train", "runs/gpt.toml", *OVERRIDES]
+    words = words_after_towpath(ran[3].partition("; status=")[0])
+    assert words == ["train", "runs/gpt.toml", *OVERRIDES]
 
 
-def slurm_without_slurm(script: str, folder: Path, status: int, restarts: int) -> tuple[int, bool]:
-    """Run ``script`` with stand-ins for Slurm's commands; its status, whether it asked for another turn."""
+def test_a_slurm_job_of_which_a_task_failed_by_itself_is_not_queued_again(tmp_path: Path) -> None:
+    script = slurm_script(Job("a", "run.toml", processes=2, home=str(tmp_path / "home")))
+    for of_python, again in ((1, False), (75, True)):
+        shadow = f"python() {{ return {of_python}; }}; export -f python; "
+        assert slurm_without_slurm(shadow + script, tmp_path, 143, 0, runs=True) == (143, again)
+
+
+def slurm_without_slurm(
+    script: str, folder: Path, status: int, restarts: int, *, runs: bool = False
+) -> tuple[int, bool]:
+    """Run ``script`` with stand-ins for Slurm's commands; its status, whether it asked for another turn.
+
+    ``runs``: the task runs too.
+    """
+    task = '"${@:2}"; ' if runs else ""
     for name, body in {
-        "srun": f'printf "%q " "$@" > {folder}/srun; exit {status}',
+        "srun": f'printf "%q " "$@" > {folder}/srun; {task}exit {status}',
         "scontrol": f'if [ "$1" = requeue ]; then touch {folder}/again; else echo first; fi',
     }.items():
         (folder / "bin").mkdir(exist_ok=True)
@@ -117,7 +132,7 @@ def slurm_without_slurm(script: str, folder: Path, status: int, restarts: int) -
         "SLURM_JOB_NODELIST": "first",
         "SLURM_RESTART_COUNT": str(restarts),
     }
-    done = subprocess.run(["bash", "-c", script], env=environment, check=False)
+    done = subprocess.run(["bash", "-c", script], env=environment, cwd=folder, check=False)
     return done.returncode, (folder / "again").exists()
 
 

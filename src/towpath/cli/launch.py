@@ -35,6 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--dry-run", action="store_true", help="print what would be run or written")
         if name != "local":
             _add_cluster(action)
+        if name == "slurm":
+            action.add_argument("--submit", action="store_true", help="queue it now, by submitit")
 
 
 def _add_cluster(action: argparse.ArgumentParser) -> None:
@@ -69,7 +71,7 @@ def _check(options: argparse.Namespace, config: RunConfig) -> None:
     ranks = options.processes * getattr(options, "nodes", 1)
     if ranks < 1:
         raise ConfigError(f"{ranks} processes can't train. Give at least -n 1.")
-    if config.train.parallel.type != "tensor":
+    if config.train.parallel.type not in ("tensor", "context"):
         check_divides(config.train, ranks)
 
 
@@ -87,6 +89,8 @@ def _write(options: argparse.Namespace, config: RunConfig) -> int:
     from towpath.core.files import write_durably
 
     job = _job(options, config)
+    if getattr(options, "submit", False) and not options.dry_run:
+        return _submit(options, job)
     text = _text(options.action, job, config)
     if options.dry_run:
         print(text, end="")
@@ -97,6 +101,15 @@ def _write(options: argparse.Namespace, config: RunConfig) -> int:
         options.action
     ]
     print(f"Job file is in {path}\nStart it: {start} {path}")
+    return 0
+
+
+def _submit(options: argparse.Namespace, job: Job) -> int:
+    from towpath.train.launch.submitted import submit
+
+    folder = options.into or Path(f"{job.name}-slurm")
+    number = submit(job, folder).job_id
+    print(f"Queued as job {number}; what its processes say is in {folder}\nStop it: scancel {number}")
     return 0
 
 
