@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from towpath.model.backends import choose, named
 from towpath.model.backends.case import Case
 from towpath.model.cache import KeyValueCache
+from towpath.model.elsewhere import Elsewhere
 from towpath.model.linear import FusedLinear
 from towpath.model.norms import RMSNorm
 from towpath.model.rotary import Rotation, rotate
@@ -37,8 +38,8 @@ class Placement:
     """What each new token sees of those so far."""
     rotation: Rotation | None = None
     """Angles of the new tokens, for layouts with rotary positions."""
-    cache: KeyValueCache | None = None
-    """Keys and values of the tokens before the new ones."""
+    cache: KeyValueCache | Elsewhere | None = None
+    """Keys and values of the tokens before the new ones, or of all that lie elsewhere."""
     sights: Sequence[Sight] | None = None
     """The sight of each layer, where layers differ. None: ``sight`` for all."""
     key_rotation: Rotation | None = None

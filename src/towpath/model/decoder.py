@@ -22,12 +22,13 @@ from towpath.model.backends import BackendName, choose
 from towpath.model.backends.case import Case
 from towpath.model.cache import KeyValueCache, RollingCache
 from towpath.model.config import DecoderConfig
+from towpath.model.elsewhere import Elsewhere
 from towpath.model.language_model import LanguageModel, Output
 from towpath.model.language_model import build as build
 from towpath.model.loss import chunked_cross_entropy
 from towpath.model.patterns import Pattern, of_layer
 from towpath.model.positions.base import Positions
-from towpath.model.sight import Sight
+from towpath.model.sight import Part, Sight
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float, Int
@@ -66,6 +67,8 @@ class Decoder(LanguageModel):
         """What the tokens of each layer see, besides the past alone. None: all of it."""
         self.backend: BackendName | None = None
         """How attention is computed, for tests and comparisons. None: the best that can run."""
+        self.elsewhere: Elsewhere | None = None
+        """Where the other tokens of each window are, when they are not all given here."""
         self.dropout = nn.Dropout(parts.dropout)
         self.blocks = nn.ModuleList(parts.blocks)
         self.final_norm = parts.final_norm
@@ -187,11 +190,30 @@ class Decoder(LanguageModel):
         places: Int[Tensor, "B T"] | None,
     ) -> tuple[int, Placement]:
         """Where new tokens begin, and what they see; ``grouping``: documents and prefix_tokens."""
+        if self.elsewhere is not None:
+            return 0, self._shared_place(self.elsewhere, grouping, places)
         start = 0 if cache is None else cache.n_tokens
         self.check_context(start + n_tokens)
         sights = self._sights(self._base_sight(n_tokens, *grouping), n_tokens, start + n_tokens)
         rotation = self.positions.rotation(start, n_tokens, places)
         return start, Placement(sights[0], rotation, cache, sights)
+
+    def _shared_place(
+        self, elsewhere: Elsewhere, grouping: tuple[Tensor | None, Tensor | None], places: Tensor | None
+    ) -> Placement:
+        """The same where tokens of the window lie elsewhere: what those here see of all."""
+        documents, prefix_tokens = grouping
+        here = elsewhere.places(self.device)  # (t)
+        keys = torch.arange(elsewhere.n_keys, device=self.device)  # (S)
+        of_all = None if documents is None else elsewhere.whole(documents)
+        base = self._base_sight(len(keys), of_all, prefix_tokens)
+        found: dict[Pattern | None, Sight] = {}
+        for pattern in self.patterns:
+            if pattern not in found:
+                sight = replace(base, pattern=pattern)
+                found[pattern] = sight.folded_to(Part(here, keys), self.tokens.weight.dtype, len(keys))
+        sights = [found[pattern] for pattern in self.patterns]
+        return Placement(sights[0], self.positions.rotation(0, len(here), places), elsewhere, sights)
 
     def _rolling_place(self, cache: RollingCache, n_tokens: int) -> tuple[int, Placement]:
         """The same for a cache whose tokens move: positions are those inside the cache."""

@@ -86,7 +86,11 @@ class Sight:
         """The same sight with all rules worked out into one mask or bias, to be shared by blocks."""
         if self.is_plain(n_queries, n_keys):
             return self
-        added = self.added_to(whole(n_queries, n_keys, device), dtype, n_keys)
+        return self.folded_to(whole(n_queries, n_keys, device), dtype, n_keys)
+
+    def folded_to(self, part: Part, dtype: torch.dtype, n_keys: int) -> Sight:
+        """The same for the queries and keys of a part of the scores, which need not be the last."""
+        added = self.added_to(part, dtype, n_keys)
         rest = replace(self, causal=False, pattern=None, documents=None, at_distance=None)
         if added is None or added.dtype == torch.bool:
             return replace(rest, mask=added, bias=None)

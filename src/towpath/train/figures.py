@@ -115,7 +115,7 @@ def source_losses(
                 with strategy.precision.forward():
                     loss = model(**{key: value.to(device) for key, value in part.items()}, loss_tokens=1).loss
                 sums[number, 0] += loss
-                sums[number, 1] += int((part["labels"][:, 1:] != IGNORED).sum())
+                sums[number, 1] += int((part["labels"][:, 1:] != IGNORED).sum()) / strategy.sharers
     model.train(was_training)
     sums = strategy.total(sums)
     return {

@@ -26,6 +26,7 @@ PARALLEL = Catalogue(
         "single": "towpath.train.parallel.single:SingleConfig",
         "ddp": "towpath.train.parallel.ddp:DDPConfig",
         "fsdp": "towpath.train.parallel.fsdp:FSDPConfig",
+        "context": "towpath.train.parallel.context:ContextConfig",
         "tensor": "towpath.train.parallel.tensor:TensorConfig",
         "deepspeed": "towpath.train.parallel.deepspeed:DeepSpeedConfig",
     },

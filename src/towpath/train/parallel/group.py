@@ -61,7 +61,7 @@ class Group:
         return int(value.item())
 
     def gather(self, value: Tensor) -> list[Tensor]:
-        """``value`` of every process, by rank; equal shapes, on the CPU."""
+        """``value`` of every process, by rank; equal shapes."""
         values = [torch.empty_like(value) for _ in range(self.size)]
         dist.all_gather(values, value)
         return values

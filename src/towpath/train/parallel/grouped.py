@@ -46,6 +46,10 @@ class Grouped(Strategy):
         """Which of how many shares of the micro-batches this process learns from."""
         return self.rank, self.world_size
 
+    def _stream(self) -> int:
+        """Which of the streams of dropout this process draws from: one for all that see the same tokens."""
+        return self.data_rank
+
     def total(self, value: Tensor) -> Tensor:
         """See ``Strategy.total``."""
         return self.group.sum_(value)
@@ -69,9 +73,10 @@ class Grouped(Strategy):
 
     def seed(self, seed: int, step: int) -> int:
         """See ``Strategy.seed``: another one in every process but the first at the start."""
-        if self.data_rank == 0 and step == 0:
+        stream = self._stream()
+        if stream == 0 and step == 0:
             return seed
-        digest = hashlib.sha256(f"{seed}/{self.data_rank}/{step}".encode()).digest()
+        digest = hashlib.sha256(f"{seed}/{stream}/{step}".encode()).digest()
         return int.from_bytes(digest[:7])
 
     def random_states(self) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.futures import Future
 from torch.nn.parallel import DistributedDataParallel
 
@@ -31,10 +31,14 @@ class Replicated(Grouped):
         assert isinstance(settings, DDPConfig)
         self.plain = model
         self.trained = DistributedDataParallel(
-            model, bucket_cap_mb=settings.bucket_mb, gradient_as_bucket_view=True
+            self.in_training(model), bucket_cap_mb=settings.bucket_mb, gradient_as_bucket_view=True
         )
         self.trained.register_comm_hook(None, _added_up)
         self.optimizer = build_optimizer(model, self.config)
+
+    def in_training(self, model: "LanguageModel") -> nn.Module:
+        """What is called in training, before gradients are added up."""
+        return model
 
     def micro_batch(self, *, last: bool) -> AbstractContextManager[Any]:
         """See ``Strategy.micro_batch``."""
