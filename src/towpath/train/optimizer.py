@@ -71,8 +71,11 @@ class Optimizers:
         }
         for key in keys:
             label, _, rest = key.partition("/")
-            if rest.partition("/")[2] in owned.get(label, ()):
+            name = rest.partition("/")[2]
+            if name in owned.get(label, ()):
                 continue
+            if name not in self.names.values():
+                raise TrainError(f"The saved optimizer state {key!r} fits no parameter of this run.")
             saved = sorted({one.partition("/")[0] for one in keys})
             raise TrainError(
                 f"The save holds state of the optimizers {', '.join(saved)} ({key}), and this run updates by "
