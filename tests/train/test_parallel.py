@@ -11,7 +11,16 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.train.conftest import assert_same, batches, model, model_config, stage, train_config, weights
+from tests.train.conftest import (
+    OBJECTIVES,
+    assert_same,
+    batches,
+    model,
+    model_config,
+    stage,
+    train_config,
+    weights,
+)
 from tests.train.ranks import final_weights, train
 from towpath.core.config import change
 from towpath.core.errors import TrainError
@@ -71,25 +80,41 @@ def test_two_processes_of_data_parallelism_are_one(tmp_path: Path) -> None:
     assert_equal_runs(single, tmp_path / "ddp")
 
 
+def modes_of(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Every mode that takes ``optimizer``, loaded once and not in every process."""
+    modes: list[dict[str, object]] = [{"type": name} for name in ("ddp", "fsdp", "tensor", "context")]
+    if optimizer == "adamw" and importlib.util.find_spec("deepspeed"):
+        monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")
+        modes += [{"type": "deepspeed", "zero_stage": zero} for zero in (1, 2, 3)]
+    for module in ("sharded", "cut_model", "windows"):
+        importlib.import_module(f"towpath.train.parallel.{module}")
+    return modes
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(("kind", "optimizer"), [("gpt2", "adamw"), ("modern", "muon")])
 def test_every_mode_on_two_processes_is_one(
     tmp_path: Path, kind: str, optimizer: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = config_of(optimizer={"type": optimizer})
+    config = config_of(optimizer={"type": optimizer}, max_steps=6)
     single = alone(tmp_path / "single", config, kind)
-    modes = [{"type": name} for name in ("ddp", "fsdp", "tensor")]
-    if optimizer == "adamw" and importlib.util.find_spec("deepspeed"):
-        monkeypatch.setenv("DS_ACCELERATOR", "cpu")
-        importlib.import_module("deepspeed.runtime.zero.muon.muon_optimizer")  # once, not in every process
-        modes += [{"type": "deepspeed", "zero_stage": zero} for zero in (1, 2, 3)]
-    for module in ("sharded", "cut_model"):
-        importlib.import_module(f"towpath.train.parallel.{module}")
-    for mode in modes:
+    for mode in modes_of(optimizer, monkeypatch):
         folder = tmp_path / "-".join(str(value) for value in mode.values())
         assert train(folder, change(config, {"parallel": mode}), 2, kind) == [0, 0], mode
         assert_equal_runs(single, folder)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_masked_and_span_training_on_two_processes_is_that_of_one(tmp_path: Path, kind: str) -> None:
+    config = config_of(objective={"type": OBJECTIVES[kind]}, max_steps=4, save_steps=4)
+    single = alone(tmp_path / "single", config, kind)
+    for mode in ("ddp", "fsdp"):
+        assert train(tmp_path / mode, change(config, {"parallel": {"type": mode}}), 2, kind) == [0, 0], mode
+        assert_equal_runs(single, tmp_path / mode)
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,11 @@ if TYPE_CHECKING:
 class Elsewhere(Protocol):
     """What a decoder asks for."""
 
-    @property
-    def n_keys(self) -> int:
-        """S: the tokens of the window, with what it was padded by."""
-        ...
+    n_keys: int
+    """S: the tokens of the window."""
 
     def places(self, device: torch.device) -> Int[Tensor, " t"]:
-        """The places in the window of the tokens that are here."""
+        """The places in the window of the tokens that are here; some may be there twice."""
         ...
 
     def whole(self, value: Int[Tensor, "B t"]) -> Int[Tensor, "B S"]:

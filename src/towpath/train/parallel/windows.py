@@ -7,7 +7,7 @@ are those of data parallelism: whole in every process, their gradients added up;
 torch's own ``context_parallel`` (2.13) replaces kernels of GPUs alone, and refuses masks.
 Deviation: scores that are masked are computed too.
 
-B batch, K key-value heads, T tokens of a window, padded to S, t = S / n those of a process, D width.
+B batch, K key-value heads, T tokens of a window, t those of a process (T / n, padded), D width.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Chunks:
         return torch.cat((chunks[self.group.rank], chunks[-1 - self.group.rank]))
 
     def in_order(self, parts: Tensor, dimension: int) -> Tensor:
-        """Parts (n, …, t, …) of all processes as one (…, S, …), the first token first."""
+        """Parts (n, …, t, …) of all processes as one (…, n t, …), the first token first."""
         early, late = parts.chunk(2, dim=dimension + 1)
         return torch.cat((*early.unbind(), *late.flip(0).unbind()), dim=dimension)
 
@@ -129,23 +129,22 @@ class Elsewhere:
 
     def __init__(self, chunks: Chunks, n_tokens: int) -> None:
         self.chunks = chunks
-        self.n_tokens = n_tokens
-        self.n_keys = 2 * chunks.group.size * chunks.length(n_tokens)
+        self.n_keys = n_tokens
 
     def places(self, device: torch.device) -> Int[Tensor, " t"]:
-        """The places of the tokens that are here."""
-        return self.chunks.places(self.n_tokens, device)
+        """The places of the tokens that are here; padding stands where the last token does."""
+        return self.chunks.places(self.n_keys, device).clamp(max=self.n_keys - 1)
 
     def whole(self, value: Int[Tensor, "B t"]) -> Int[Tensor, "B S"]:
         """A number a token, of all tokens in order."""
-        return self.chunks.in_order(_gathered(value, self.chunks.group), 1)
+        return self.chunks.in_order(_gathered(value, self.chunks.group), 1)[:, : self.n_keys]
 
     def append(
         self, layer: int, keys: Float[Tensor, "B K t D"], values: Float[Tensor, "B K t D"]
-    ) -> tuple[Float[Tensor, "B K S D"], Float[Tensor, "B K S D"]]:
+    ) -> tuple[Float[Tensor, "B K T D"], Float[Tensor, "B K T D"]]:
         """Keys and values of all tokens in order; gradients come back to those that are here."""
         both = torch.stack((keys, values))  # one message instead of two
-        whole = cast("Tensor", _Whole.apply(both, self.chunks))
+        whole = cast("Tensor", _Whole.apply(both, self.chunks))[:, :, :, : self.n_keys]
         return whole[0], whole[1]
 
 
