@@ -178,12 +178,19 @@ def test_domains_follow_their_schedule(samples: Samples) -> None:
     ("phases", "message"),
     [
         ([{"weights": {"proze": 1}}], "no source 'proze'; the tokens have code, prose.*Did you mean 'prose'"),
-        ([{"from_share": 0.5, "weights": {"code": 1}}], r"begin at samples \[50\]; give 0"),
-        ([{"weights": {"code": 1}}, {"weights": {"prose": 1}}], r"begin at samples \[0, 0\]"),
+        ([{"from_share": 0.5, "weights": {"code": 1}}], r"from_share = \[0.5\].*Try \[0.0\]"),
+        (
+            [{"weights": {"code": 1}}, {"weights": {"prose": 1}}],
+            r"from_share = \[0.0, 0.0\].*Try \[0.0, 0.5\]",
+        ),
+        (
+            [{"weights": {"code": 1}}, {"from_share": 0.001, "weights": {"prose": 1}}],
+            r"begin at samples \[0, 0\]; give 0",
+        ),
     ],
 )
 def test_a_schedule_that_can_not_be_meant_is_refused(samples: Samples, phases: list, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises((ConfigError, ValueError), match=message):
         DomainsConfig.model_validate({"phases": phases}).arranged(samples, 100, seed=3)
 
 

@@ -195,7 +195,9 @@ def _nearest(key: str, config_class: type[Section], tree: Mapping[str, Any]) -> 
     if hint := did_you_mean(leaf, neighbours):
         return hint.replace("'", "'" + (parent + "." if parent else ""), 1)
     everywhere = list(known_keys(config_class))
-    same_leaf = [name for name in everywhere if name.rpartition(".")[2] == leaf]
+    same_leaf = [name for name in everywhere if name.rpartition(".")[2] == leaf and name != key]
+    if key in everywhere:  # of another choice of the same table
+        return f" This choice has: {', '.join(sorted(neighbours))}."
     if same_leaf:
         return f" Did you mean {same_leaf[0]!r}?"
     if hint := did_you_mean(key, everywhere):

@@ -43,8 +43,9 @@ def make_longer(path: RunPath) -> Artifact:
     """
     from towpath.tokenizer import TokenShards
     from towpath.train.checkpoint import Checkpoint
-    from towpath.train.extension import extended_config, make_extended
+    from towpath.train.extension import check_extends, extended_config, make_extended
 
+    check_extends(path.config.model, path.config.train.extension)  # before anything is made
     checkpoint = path.upto("train")
     train, parents = path.config.train, (checkpoint, path.made["tokens"], path.made["tokenizer"])
     config = Checkpoint.open(checkpoint.path).model_config()

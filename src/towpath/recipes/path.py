@@ -48,11 +48,21 @@ class Path:
             LockedError: another process is at work on this run.
         """
         with self.run.held():
+            self._check_training(until)
             self.run.describe(to_toml(self.config))
             for name in self.stages():
                 yield Stage(name, self._make(name))
                 if name == until:
                     return
+
+    def _check_training(self, until: str | None) -> None:
+        """Refuse now what training would refuse after hours of data and tokenizer."""
+        stages = self.stages()
+        last = until or stages[-1]
+        if "train" in stages and STAGES.index(last) >= STAGES.index("train"):  # pyright: ignore[reportArgumentType]
+            from towpath.train.start import check_start
+
+            check_start(self.config.model, self.config.train)
 
     def upto(self, name: str) -> Artifact:
         """The artifact of stage ``name``, with everything before it made when missing."""

@@ -57,6 +57,7 @@ class RunConfig(Section):
                 f"tune.sft makes a chat model of a decoder, and model.type = {self.model.type!r} is an "
                 f"{self.model.family}. Remove tune.sft, or take model.type = 'gpt2' or 'modern'."
             )
+        self.train.parallel.check_model(self.model)
         return self
 
     @model_validator(mode="after")

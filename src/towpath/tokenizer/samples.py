@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from towpath.core.errors import ConfigError
 from towpath.tokenizer.order import Draw, Mixture
 from towpath.tokenizer.phases import PhasedMixture
 from towpath.tokenizer.shards import TokenShards
@@ -58,10 +59,21 @@ class Samples:
         }
         """Windows in each source."""
         chosen = shards.weights if weights is None else weights
+        self._check_long_enough(chosen)
         self.mixture: Mixture | PhasedMixture = Mixture(
             self.sizes, {source: chosen.get(source, 0.0) for source in self.sizes}, seed
         )
         self._shards = shards
+
+    def _check_long_enough(self, weights: Mapping[str, float]) -> None:
+        for source, windows in self.sizes.items():
+            n_tokens = self._streams[source].n_tokens
+            if weights.get(source, 0.0) > 0 and windows < 1:
+                raise ConfigError(
+                    f"The source {source!r} has {n_tokens:,} tokens to learn from, less than one window of "
+                    f"{self.context_tokens + 1:,}. Give it more text, or the weight 0, or try "
+                    f"model.n_positions = {max(1, n_tokens - 1)}."
+                )
 
     @property
     def tokenizer(self) -> Tokenizer:

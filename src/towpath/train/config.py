@@ -119,4 +119,9 @@ class TrainConfig(Section):
             )
         if self.fp16 and self.precision not in ("auto", "fp16"):
             raise ValueError(f'fp16 = true contradicts precision = "{self.precision}". Remove one of them.')
+        if self.precision == "fp8" and self.device == "cpu":
+            raise ValueError(
+                'precision = "fp8" needs a GPU, and device = "cpu". Take precision = "auto" or "int8".'
+            )
+        self.parallel.check(self)
         return self

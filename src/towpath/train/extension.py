@@ -21,7 +21,7 @@ from towpath.core.processes import is_first
 from towpath.core.runs import Run
 
 if TYPE_CHECKING:
-    from towpath.model.config import DecoderConfig
+    from towpath.model.config import DecoderConfig, TransformerConfig
     from towpath.model.decoder import Decoder
     from towpath.tokenizer import Tokenizer, TokenShards
     from towpath.train.checkpoint import Checkpoint
@@ -115,6 +115,15 @@ def extended_config(old: DecoderConfig, extension: ExtensionConfig) -> DecoderCo
     return extended(old, n_positions, extension.scaling)
 
 
+def check_extends(model: TransformerConfig, extension: ExtensionConfig) -> None:
+    """Refuse a model that can't be extended so.
+
+    Raises:
+        ConfigError: it is no decoder, or see ``extended_config``.
+    """
+    extended_config(_as_decoder(model), extension)
+
+
 def extension_training(train: TrainConfig, old_positions: int, new_positions: int) -> TrainConfig:
     """``train`` for windows of ``new_positions`` tokens, with about as many tokens a step as before."""
     from towpath.train.curriculum.uniform import UniformConfig
@@ -159,9 +168,12 @@ def _is_learned(config: DecoderConfig) -> bool:
 
 
 def _decoder_config(checkpoint: Checkpoint) -> DecoderConfig:
+    return _as_decoder(checkpoint.model_config())
+
+
+def _as_decoder(config: TransformerConfig) -> DecoderConfig:
     from towpath.model.config import DecoderConfig
 
-    config = checkpoint.model_config()
     if not isinstance(config, DecoderConfig):
         raise ConfigError(
             f"model.type = {config.type!r} is an {config.family}, and the context of decoders alone is "

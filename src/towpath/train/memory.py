@@ -115,7 +115,7 @@ def _remedies(config: TrainConfig, device: torch.device, batch_size: int) -> Ite
             "out; this run goes on (towpath launch local -n 2)"
         )
     if config.optimizer.type == "adamw":
-        yield 'train.optimizer={type="muon"}: one moment for each matrix where AdamW has two; another run'
+        yield 'train.optimizer={type="adamw8bit"}: moments of one byte where AdamW has four; another run'
     yield "a smaller model.n_positions, n_layer or n_embd: another run; see what fits: towpath plan"
 
 

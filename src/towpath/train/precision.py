@@ -138,6 +138,17 @@ def choose_device(wish: str) -> torch.device:
     return torch.device("cuda", local_rank()) if there and wish != "cpu" else torch.device("cpu")
 
 
+def check_device(config: TrainConfig) -> None:
+    """Refuse a device that is not here, or a precision that it does not have.
+
+    Raises:
+        TrainError: says what to use.
+    """
+    device = choose_device(config.device)
+    if config.precision == "fp8":
+        _check_fp8(device)
+
+
 def choose_precision(config: TrainConfig) -> Precision:
     """Device and type of the matrix products; sets the number of CPU threads."""
     if config.threads is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from towpath.core.config import Section
 from towpath.train.curriculum import CurriculumConfig
@@ -29,6 +29,17 @@ class DomainsConfig(CurriculumConfig):
     type: Literal["domains"] = "domains"
     phases: list[Phase] = Field(min_length=1)
     """The mixtures in order."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> DomainsConfig:
+        shares = [phase.from_share for phase in self.phases]
+        if shares[0] != 0 or shares != sorted(set(shares)):
+            fitting = [round(number / len(shares), 3) for number in range(len(shares))]
+            raise ValueError(
+                f"phases begin at from_share = {shares}; the first begins at 0 and each later than the one "
+                f"before. Try {fitting}."
+            )
+        return self
 
     def arranged(self, samples: Samples, n_samples: int, seed: int, folder: Path | None = None) -> Samples:
         """See ``CurriculumConfig.arranged``.

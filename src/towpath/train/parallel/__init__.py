@@ -16,6 +16,7 @@ from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
 
 if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
     from towpath.train.config import TrainConfig
     from towpath.train.parallel.strategy import Strategy
     from towpath.train.precision import Precision
@@ -47,9 +48,44 @@ class ParallelConfig(Section):
         """
         raise NotImplementedError
 
+    def check(self, train: TrainConfig) -> None:
+        """Refuse settings of ``train`` that this mode can't have, on any machine.
+
+        Raises:
+            ValueError: with what works.
+        """
+
+    def check_model(self, model: TransformerConfig) -> None:
+        """Refuse a model that this mode can't train, on any machine.
+
+        Raises:
+            ValueError: with what works.
+        """
+
+    def check_job(self, train: TrainConfig, model: TransformerConfig) -> None:
+        """Refuse what this machine, or the number of its processes, can't do. Joins no job yet.
+
+        Raises:
+            MissingPackageError: says which line installs it.
+            TrainError: with both numbers and one that works.
+        """
+
 
 class ManyProcesses(ParallelConfig):
     """What every mode of several processes has."""
 
     lost_rank_seconds: float = Field(default=75.0, ge=1)
     """A process that shows no sign of life is named and the job ended within this time."""
+
+    def data_ranks(self, processes: int) -> int:
+        """How many of ``processes`` learn from different micro-batches."""
+        return processes
+
+    def check_job(self, train: TrainConfig, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_job``."""
+        from towpath.core.processes import world_size
+        from towpath.train.parallel.group import check_started
+        from towpath.train.parallel.share import check_divides
+
+        check_started(self.type)
+        check_divides(train, self.data_ranks(world_size()))

@@ -25,3 +25,7 @@ class ContextConfig(DDPConfig):
         from towpath.train.parallel.windows import SharedContext
 
         return SharedContext(train, precision, self)
+
+    def data_ranks(self, processes: int) -> int:
+        """See ``ManyProcesses.data_ranks``: all learn from the same."""
+        return 1

@@ -6,14 +6,16 @@ specification's block, so it can't disagree with ``[train]``.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from towpath.core.errors import TrainError
+from towpath.core.errors import MissingPackageError
 from towpath.train.parallel import ManyProcesses
 
 if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
     from towpath.train.config import TrainConfig
     from towpath.train.parallel.strategy import Strategy
     from towpath.train.precision import Precision
@@ -34,12 +36,39 @@ class DeepSpeedConfig(ManyProcesses):
         """See ``ParallelConfig.strategy``."""
         from towpath.train.parallel.zero import Zero
 
-        if train.optimizer.type != "adamw":
-            raise TrainError(
-                f'train.optimizer.type = "{train.optimizer.type}" needs each matrix whole, but ZeRO cuts '
-                'all of them into one flat row. Take train.parallel.type = "fsdp" or "ddp", or "adamw".'
-            )
         return Zero(train, precision, self)
+
+    def check(self, train: TrainConfig) -> None:
+        """See ``ParallelConfig.check``."""
+        if train.optimizer.type != "adamw":
+            raise ValueError(
+                f'optimizer.type = "{train.optimizer.type}" is not for parallel.type = "deepspeed": ZeRO '
+                'cuts all matrices into one flat row and updates it by AdamW. Take parallel.type = "fsdp" or '
+                '"ddp", or optimizer.type = "adamw".'
+            )
+        if self.offload_optimizer and train.device == "cpu":
+            raise ValueError(
+                'parallel.offload_optimizer = true moves tensors from a GPU to the host, and device = "cpu". '
+                "Set parallel.offload_optimizer = false."
+            )
+
+    def check_model(self, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_model``."""
+        if getattr(getattr(model, "balance", None), "bias_rate", 0):
+            raise ValueError(
+                'model.balance.type = "bias" is moved by a rule of its own, but train.parallel.type = '
+                '"deepspeed" takes one optimizer for all. Set model.balance.type = "loss", or '
+                'train.parallel.type = "fsdp".'
+            )
+
+    def check_job(self, train: TrainConfig, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_job``."""
+        if find_spec("deepspeed") is None:
+            raise MissingPackageError(
+                'deepspeed is not installed; train.parallel.type = "deepspeed" needs it. Install it with: '
+                "pip install deepspeed"
+            )
+        super().check_job(train, model)
 
 
 def deepspeed_config(train: TrainConfig) -> dict[str, Any]:

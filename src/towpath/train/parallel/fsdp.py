@@ -35,3 +35,11 @@ class FSDPConfig(ManyProcesses):
                 "Set train.parallel.offload = false."
             )
         return Sharded(train, precision, self)
+
+    def check(self, train: TrainConfig) -> None:
+        """See ``ParallelConfig.check``."""
+        if self.offload and train.device == "cpu":
+            raise ValueError(
+                'parallel.offload = true moves tensors from a GPU to the host, and device = "cpu". '
+                "Set parallel.offload = false."
+            )

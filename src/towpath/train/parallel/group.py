@@ -36,7 +36,7 @@ class Group:
             TrainError: this process was not started as one of a job.
         """
         if not dist.is_initialized():
-            _check_started(mode)
+            check_started(mode)
             on_gpu = device.type == "cuda"
             if on_gpu:
                 torch.cuda.set_device(device)
@@ -120,7 +120,12 @@ def _code(failure: Exception | None) -> int:
     return _DISK_FULL if no_room or isinstance(failure, DiskFullError) else _FAILED
 
 
-def _check_started(mode: str) -> None:
+def check_started(mode: str) -> None:
+    """Refuse a process that was not started as one of a job; ``mode`` names the setting.
+
+    Raises:
+        TrainError: says how to start one.
+    """
     missing = [name for name in _NEEDED if not os.environ.get(name)]
     if world_size() < 2 and missing:
         raise TrainError(

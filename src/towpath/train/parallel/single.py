@@ -9,6 +9,7 @@ from towpath.core.processes import world_size
 from towpath.train.parallel import ParallelConfig
 
 if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
     from towpath.train.config import TrainConfig
     from towpath.train.parallel.strategy import Strategy
     from towpath.train.precision import Precision
@@ -23,9 +24,17 @@ class SingleConfig(ParallelConfig):
         """See ``ParallelConfig.strategy``."""
         from towpath.train.parallel.strategy import Strategy
 
-        if world_size() > 1:
-            raise TrainError(
-                f'{world_size()} processes were started, but train.parallel is "single": each would train '
-                "the same model. Set train.parallel.type=ddp, or start one process."
-            )
+        _check_alone()
         return Strategy(train, precision)
+
+    def check_job(self, train: TrainConfig, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_job``."""
+        _check_alone()
+
+
+def _check_alone() -> None:
+    if world_size() > 1:
+        raise TrainError(
+            f'{world_size()} processes were started, but train.parallel is "single": each would train '
+            "the same model. Set train.parallel.type=ddp, or start one process."
+        )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from towpath.train.parallel import ManyProcesses
 
 if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
     from towpath.train.config import TrainConfig
     from towpath.train.parallel.strategy import Strategy
     from towpath.train.precision import Precision
@@ -25,3 +26,28 @@ class TensorConfig(ManyProcesses):
         from towpath.train.parallel.cut_model import CutModel
 
         return CutModel(train, precision, self)
+
+    def data_ranks(self, processes: int) -> int:
+        """See ``ManyProcesses.data_ranks``: all learn from the same."""
+        return 1
+
+    def check_job(self, train: TrainConfig, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_job``: heads and widths are cut into equal parts."""
+        import torch
+
+        from towpath.core.processes import world_size
+        from towpath.train.parallel.cut_model import check_cuts
+
+        super().check_job(train, model)
+        with torch.device("meta"):
+            check_cuts(model.for_tokenizer(1).layout(), world_size())
+
+    def check_model(self, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_model``."""
+        kind = getattr(getattr(model, "positions", None), "type", None)
+        if kind in ("alibi", "t5"):
+            raise ValueError(
+                'train.parallel.type = "tensor" cuts attention by heads, and model.positions.type = '
+                f'"{kind}" adds a number to the scores of each head. Take train.parallel.type = "fsdp", or '
+                'positions.type = "rope".'
+            )

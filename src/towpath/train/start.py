@@ -1,0 +1,30 @@
+"""What this machine and this job must have for a training to start, looked at before anything is made.
+
+Data and tokenizer may take hours; what would end the training after them is refused first.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from towpath.train.config import TrainConfig
+from towpath.train.objectives import check_fits
+
+if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
+
+
+def check_start(model: TransformerConfig, config: TrainConfig) -> None:
+    """Refuse settings that this machine or this job can't train by.
+
+    Raises:
+        ConfigError: the objective does not fit the model or its context.
+        MissingPackageError: says which line installs it.
+        TrainError: no such device, or not the processes that the settings need.
+    """
+    from towpath.train.precision import check_device
+
+    check_fits(config.objective, model)
+    config.objective.window_ids(model.n_positions)
+    check_device(config)
+    config.parallel.check_job(config, model)
