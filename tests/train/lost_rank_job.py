@@ -1,12 +1,8 @@
-"""One process of a job of which another dies: python lost_rank_job.py FOLDER MODE SIGNAL.
-
-Rank 1 comes to harm in step 6, the first time that it gets there: it sends itself SIGNAL; 0 sends none.
-"""
+"""A job of which rank 1 comes to harm in step 6, the first time that it gets there."""
 
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +11,6 @@ import torch
 from safetensors.torch import save_file
 
 from tests.train.conftest import model, stage, train_config, weights
-from towpath.core.errors import TowpathError
 from towpath.train.stage import run_stage
 
 SECONDS = 6
@@ -54,12 +49,3 @@ def run(folder: Path, mode: str, harm: Callable[[], object] | None) -> None:
 def signalled(number: int) -> Callable[[], None]:
     """This process gets signal ``number``."""
     return lambda: os.kill(os.getpid(), number)
-
-
-if __name__ == "__main__":
-    try:
-        number = int(sys.argv[3])
-        run(Path(sys.argv[1]), sys.argv[2], signalled(number) if number else None)
-    except TowpathError as error:
-        print(error, file=sys.stderr)
-        sys.exit(error.exit_code)

@@ -8,6 +8,7 @@ import sys
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NoReturn
 
 from tests.train.conftest import model, stage, weights
 from towpath.core.errors import TowpathError
@@ -30,21 +31,55 @@ def start(work: Callable[[int], None], ranks: int, **environment: str) -> list[i
         if child == 0:
             job = {"RANK": str(rank), "WORLD_SIZE": str(ranks), "LOCAL_RANK": str(rank)}
             os.environ |= {**job, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, **environment}
-            code = 1
-            try:
-                work(rank)
-                code = 0
-            except TowpathError as error:
-                print(error, file=sys.stderr)
-                code = error.exit_code
-            except BaseException as error:
-                traceback.print_exc()
-                code = getattr(error, "exit_code", 1)
-            sys.stderr.flush()
-            sys.stdout.flush()
-            os._exit(code)
+            _end_after(lambda rank=rank: work(rank))
         children.append(child)
     return children
+
+
+def _end_after(work: Callable[[], None]) -> NoReturn:
+    """Do ``work`` and end as Python would."""
+    code = 1
+    try:
+        work()
+        code = 0
+    except TowpathError as error:
+        print(error, file=sys.stderr)
+        code = error.exit_code
+    except BaseException as error:
+        traceback.print_exc()
+        code = getattr(error, "exit_code", 1)
+    sys.stderr.flush()
+    sys.stdout.flush()
+    os._exit(code)
+
+
+class Forked:
+    """What a supervisor asks of ``subprocess.Popen``, without loading torch anew in every process."""
+
+    def __init__(
+        self, work: Callable[[], None], *, env: Mapping[str, str], preexec_fn: Callable[[], None]
+    ) -> None:
+        self.status: int | None = None
+        self.child = os.fork()
+        if self.child == 0:
+            preexec_fn()
+            os.environ |= env
+            _end_after(work)
+
+    def poll(self) -> int | None:
+        return self._status(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        return self._status(0)
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.child, number)
+
+    def _status(self, options: int) -> int | None:
+        if self.status is None:
+            done, status = os.waitpid(self.child, options)
+            self.status = os.waitstatus_to_exitcode(status) if done else None
+        return self.status
 
 
 def ended(children: list[int]) -> list[int]:

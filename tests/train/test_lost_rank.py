@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.train import lost_rank_job, network
 from tests.train.conftest import assert_same
-from tests.train.ranks import ended, final_weights, start
+from tests.train.ranks import Forked, ended, final_weights, start
 from towpath.train.launch.local import supervise
 from towpath.train.parallel.ddp import DDPConfig
 from towpath.train.parallel.heartbeat import LOST, Heartbeat
@@ -63,11 +65,19 @@ def test_the_default_is_75_seconds_and_the_verdict_comes_before_they_are_over() 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(("mode", "number"), [("ddp", signal.SIGKILL), ("fsdp", signal.SIGSTOP)])
 def test_the_job_starts_again_and_ends_with_the_weights_of_the_undisturbed_run(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str], mode: str, number: signal.Signals
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    number: signal.Signals,
 ) -> None:
-    job = [sys.executable, "-m", "tests.train.lost_rank_job"]
-    assert supervise([*job, str(tmp_path / "whole"), mode, "0"], 2) == 0
-    assert supervise([*job, str(tmp_path / "lost"), mode, str(int(number))], 2) == 0
+    def work(folder: str, harm: Callable[[], object] | None) -> Callable[[], None]:
+        return lambda: lost_rank_job.run(tmp_path / folder, mode, harm)
+
+    importlib.import_module("towpath.train.parallel.sharded")  # once, not in every process
+    monkeypatch.setattr("towpath.train.launch.local.subprocess.Popen", Forked)
+    assert supervise(work("whole", None), 2) == 0  # pyright: ignore[reportArgumentType]
+    assert supervise(work("lost", lost_rank_job.signalled(number)), 2) == 0  # pyright: ignore[reportArgumentType]
     said = capfd.readouterr().err
     assert "starting again, 1 of 3" in said
     assert "going on at step 4" in said

@@ -21,7 +21,7 @@ from towpath.core.config import change
 from towpath.train.saves import newest_good_save, saved_folders
 from towpath.train.stage import run_stage
 
-CONFIG = change(config_of(max_steps=8, save_steps=4), {"parallel": {"type": "fsdp"}})
+CONFIG = change(config_of(max_steps=4, save_steps=2), {"parallel": {"type": "fsdp"}})
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def written_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of two processes with the saves of steps 4 and 8."""
+    """A finished run of two processes with the saves of steps 2 and 4."""
     importlib.import_module("towpath.train.parallel.sharded")  # once, not in every process
     folder = tmp_path_factory.mktemp("two")
     assert train(folder, CONFIG, 2) == [0, 0]
@@ -40,7 +40,7 @@ def written_by_two(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def halfway(finished: Path, folder: Path) -> Path:
     shutil.copytree(finished, folder)
-    shutil.rmtree(folder / "checkpoints" / "step-000008")
+    shutil.rmtree(folder / "checkpoints" / "step-000004")
     return folder
 
 
@@ -84,23 +84,23 @@ def damages(path: Path) -> dict[str, bytes]:
 
 
 def test_no_damage_to_a_file_of_a_sharded_save_is_missed(written_by_two: Path, tmp_path: Path) -> None:
-    newest = written_by_two / "checkpoints" / "step-000008"
+    newest = written_by_two / "checkpoints" / "step-000004"
     files = sorted(path.name for path in newest.iterdir() if path.name != "manifest.json")
     assert sum(name.startswith("shard-") for name in files) == 2
     for name in files:
         for number, content in enumerate([*damages(newest / name).values(), None]):
             copy = tmp_path / f"{name}-{number}"
             shutil.copytree(written_by_two / "checkpoints", copy)
-            damaged = copy / "step-000008" / name
+            damaged = copy / "step-000004" / name
             damaged.unlink() if content is None else damaged.write_bytes(content)
             saved = newest_good_save(copy)
             assert saved is not None, (name, number)
-            assert saved.step == 4, (name, number)
-            assert (copy / "step-000008.damaged").exists()
+            assert saved.step == 2, (name, number)
+            assert (copy / "step-000004.damaged").exists()
 
 
 def test_nothing_of_a_sharded_save_is_a_pickle(written_by_two: Path) -> None:
-    for path in (written_by_two / "checkpoints" / "step-000008").iterdir():
+    for path in (written_by_two / "checkpoints" / "step-000004").iterdir():
         assert path.suffix in (".safetensors", ".json"), path
         assert path.suffix == ".json" or path.read_bytes()[8:9] == b"{", path
 
@@ -115,8 +115,8 @@ def test_a_sharded_save_reads_whole_without_any_group(written_by_two: Path) -> N
         assert torch.equal(value, final[name]), name
     assert {key.split("/")[1] for key in state.optimizer} == {"step", "exp_avg", "exp_avg_sq"}
     assert [path.name for path in saved_folders(written_by_two / "checkpoints")] == [
-        "step-000008",
         "step-000004",
+        "step-000002",
     ]
 
 
@@ -136,7 +136,7 @@ def test_a_process_killed_while_saving_leaves_the_save_before(
         write = sharded.write_shards
 
         def deadly(partial: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-            dies = rank == 1 and partial.name.startswith("step-000008")
+            dies = rank == 1 and partial.name.startswith("step-000004")
             if dies and when.startswith("before"):
                 os.kill(os.getpid(), signal.SIGKILL)
             write(partial, tensors)
@@ -151,7 +151,7 @@ def test_a_process_killed_while_saving_leaves_the_save_before(
     assert first != 0
     saved = newest_good_save(folder / "checkpoints")
     assert saved is not None
-    assert saved.step == 4
+    assert saved.step == 2
     assert train(folder, CONFIG, 2) == [0, 0]
     assert_equal_runs(single, folder)
 
@@ -164,7 +164,7 @@ def test_a_full_disk_leaves_the_save_before_and_is_said_by_every_process(
     single: Path, written_by_two: Path, tmp_path: Path, mode: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     config = change(CONFIG, {"parallel": {"type": mode}})
-    one_save = written_by_two / "checkpoints" / "step-000004"
+    one_save = written_by_two / "checkpoints" / "step-000002"
     kilobytes = sum(path.stat().st_size for path in one_save.iterdir()) * 3 // 2 // 1024
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -173,14 +173,14 @@ def test_a_full_disk_leaves_the_save_before_and_is_said_by_every_process(
         assert train(disk / "run", config, 2) == [1, 1]
         needed = 3 * 4 * model("gpt2").num_parameters()  # weights and AdamW's two moments
         said = re.search(
-            r"checkpoints: no space left .* step-000008, which takes ([\d,]+) bytes; [\d,]+ are free",
+            r"checkpoints: no space left .* step-000004, which takes ([\d,]+) bytes; [\d,]+ are free",
             capfd.readouterr().err,
         )
         assert said is not None
         assert needed <= int(said[1].replace(",", "")) < needed + 1000
         saved = newest_good_save(disk / "run" / "checkpoints")
         assert saved is not None
-        assert saved.step == 4
+        assert saved.step == 2
         assert not list((disk / "run" / "checkpoints").glob("*.partial"))
         subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
         assert train(disk / "run", config, 2) == [0, 0]
