@@ -89,7 +89,8 @@ def test_each_machine_is_graded_against_the_specifications_table() -> None:
 def test_a_gpu_bounds_the_model_by_its_own_memory() -> None:
     text = doctor.report(workstation(2))
     assert "fit in one GPU (16 bytes each, 70% of 25 GB)" in text
-    assert "There are 2 GPUs; this version of towpath trains on one." in text
+    assert "There are 2 GPUs; towpath train takes one, a job takes all:" in text
+    assert "towpath launch local -n 2 run.toml" in text
 
 
 def test_a_gpu_that_a_cpu_build_of_torch_cannot_see_is_a_problem() -> None:
@@ -177,3 +178,14 @@ def test_a_containers_memory_limit_counts(monkeypatch: pytest.MonkeyPatch) -> No
 def test_looking_for_help_does_not_import_torch() -> None:
     code = "import sys, towpath.cli.doctor; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_attention_backends_are_told_with_the_one_that_runs_and_why() -> None:
+    told = machine._attention()
+    assert set(told) == {"flash", "flex", "blocked", "sdpa", "reference"}
+    assert [name for name, verdict in told.items() if verdict.startswith("runs: ")] == ["sdpa"]
+    assert all(verdict.startswith(("runs: ", "could: ", "cannot: ")) for verdict in told.values())
+    text = doctor.report(laptop(attention=told))
+    assert "Attention, 2,048 tokens in training\n  flash         cannot: " in text
+    assert f"  sdpa          {told['sdpa']}\n" in text
+    assert "Attention" not in doctor.report(laptop()), "of a machine without torch there is none"

@@ -89,6 +89,9 @@ def report(facts: Facts) -> str:
         "This machine": [line for name, value in _described(facts) for line in _wrapped(name, value)],
         "Against the specification, section 1.2": _comparison(facts),
     }
+    if backends := facts.get("attention"):
+        lines = [line for name, verdict in backends.items() for line in _wrapped(name, verdict)]
+        sections["Attention, 2,048 tokens in training"] = lines
     titles = {"good": "What it is good for", "note": "Notes", "problem": "Problems"}
     for verdict in verdicts(facts):
         lines = sections.setdefault(titles[verdict.level], [])
@@ -143,7 +146,8 @@ def _uses(facts: Facts) -> Iterator[Verdict]:
         "good", f"Answering: up to about {_millions(serving)} parameters ({SERVING_BYTES} bytes each)."
     )
     if len(gpus) > 1:
-        yield Verdict("note", f"There are {len(gpus)} GPUs; this version of towpath trains on one.")
+        text = f"There are {len(gpus)} GPUs; towpath train takes one, a job takes all:"
+        yield Verdict("note", text, f"towpath launch local -n {len(gpus)} run.toml")
 
 
 def _torch_verdicts(facts: Facts) -> Iterator[Verdict]:

@@ -34,6 +34,7 @@ def facts() -> dict[str, Any]:
         "memory": _memory(surroundings["memory_bytes"]),
         "disk": _disk(home_folder().absolute()),
         "torch": _torch(),
+        "attention": _attention(),
         "nvidia_smi": _nvidia_smi(),
         "compiler": _compiler(),
         "packages": _packages(),
@@ -95,6 +96,23 @@ def _torch() -> dict[str, Any]:
         "gpus": gpus,
         "matmul_flops": _matmul_flops("cuda" if gpus else "cpu"),
     }
+
+
+def _attention() -> dict[str, str]:
+    """The table of attention backends: which runs a training step of 2,048 tokens here, and why."""
+    try:
+        import torch
+
+        from towpath.model.backends import explain
+        from towpath.model.backends.case import Case
+        from towpath.model.sight import Sight
+    except (ImportError, OSError):
+        return {}
+    gpu = torch.cuda.is_available()
+    dtype = torch.bfloat16 if gpu else torch.float32
+    case = Case(2048, 2048, "cuda" if gpu else "cpu", dtype, differentiated=True)
+    lines = explain(Sight(causal=True), case).splitlines()
+    return {name: verdict.strip() for name, _, verdict in (line.partition(" ") for line in lines)}
 
 
 def _matmul_flops(device: str) -> float:
