@@ -22,7 +22,7 @@ def memory_planned(config: RunConfig) -> Iterator[None]:
         yield
     except TrainError as error:
         account = getattr(error, "account", None)
-        if not account:
+        if not account or getattr(error, "stage", None) != "train":  # the plan is of pre-training
             raise
         raise TrainError(f"{error}\n{_planned(config, getattr(error, 'room_bytes', None))}") from error
 

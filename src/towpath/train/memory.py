@@ -35,6 +35,8 @@ class OutOfMemoryError(TrainError):
         """Bytes by what they were for, at the peak."""
         self.room_bytes = room_bytes
         """What the device has in all."""
+        self.stage = "train"
+        """The name of the stage that it came in."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

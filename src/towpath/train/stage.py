@@ -134,7 +134,9 @@ class _Running:
         if self.batch is None or not is_out_of_memory(error):
             return self.strategy.explained(error)
         sequences = sequences_of(self.smaller.cut(self.batch, self.step))
-        return explained(error, self.config, self.strategy, self.step, sequences)
+        reason = explained(error, self.config, self.strategy, self.step, sequences)
+        reason.stage = self.stage.name
+        return reason
 
     def _run(self) -> dict[str, Any]:
         first_step = self._resume()
