@@ -22,6 +22,7 @@ SlurmUser=root
 SlurmdUser=root
 AuthType=auth/none
 CredType=cred/none
+AuthInfo=cred_expire=6
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
 SlurmctldPidFile={folder}/controller.pid
@@ -41,6 +42,7 @@ SlurmdParameters=config_overrides
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
+"""A job that is queued again waits ``cred_expire`` seconds: 120 by default, 6 at least."""
 START_SECONDS = 20
 
 
@@ -75,11 +77,6 @@ def running(folder: Path) -> Iterator[Path]:
         for daemon in reversed(daemons):
             daemon.terminate()
             daemon.wait(20)
-
-
-def hurry(job: str) -> None:
-    """Let ``job`` start now: one that was queued again waits two minutes first."""
-    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], capture_output=True, check=False)
 
 
 def _wait_until_idle(folder: Path, environment: dict[str, str]) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_the_job_starts_again_and_ends_with_the_weights_of_the_undisturbed_run(
         return lambda: lost_rank_job.run(tmp_path / folder, mode, harm)
 
     importlib.import_module("towpath.train.parallel.sharded")  # once, not in every process
-    monkeypatch.setattr("towpath.train.launch.local.subprocess.Popen", Forked)
+    monkeypatch.setattr("towpath.train.launch.local.subprocess", SimpleNamespace(Popen=Forked))
     assert supervise(work("whole", None), 2) == 0  # pyright: ignore[reportArgumentType]
     assert supervise(work("lost", lost_rank_job.signalled(number)), 2) == 0  # pyright: ignore[reportArgumentType]
     said = capfd.readouterr().err

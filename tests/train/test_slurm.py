@@ -24,7 +24,7 @@ pytestmark = [
     pytest.mark.skipif(slurm.missing() is not None, reason=str(slurm.missing())),
 ]
 SETTINGS = [
-    *("train.parallel.type=ddp", "train.max_steps=90", "train.save_steps=10", "train.eval_steps=1000"),
+    *("train.parallel.type=ddp", "train.max_steps=120", "train.save_steps=10", "train.eval_steps=1000"),
     "train.log_steps=10",
 ]
 PATIENCE_SECONDS = 90
@@ -62,21 +62,20 @@ def asked(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
-def until(what: Callable[[], object], job: str) -> None:
+def until(what: Callable[[], object], pause_seconds: float = 0.02) -> None:
     end = time.monotonic() + PATIENCE_SECONDS
     while not what():
         assert time.monotonic() < end, f"{what} was waited for in vain:\n{asked('squeue', '--long')}"
-        slurm.hurry(job)
-        time.sleep(0.1)
+        time.sleep(pause_seconds)
 
 
-def until_saved(home: Path, step: int, job: str) -> None:
+def until_saved(home: Path, step: int) -> None:
     saves = "runs/*/*/checkpoints/step-*"
-    until(lambda: any(int(path.name[5:11]) >= step for path in home.glob(saves)), job)
+    until(lambda: any(int(path.name[5:11]) >= step for path in home.glob(saves)))
 
 
 def until_over(job: str) -> None:
-    until(lambda: job not in asked("squeue", "--noheader", "--format=%i").split(), job)
+    until(lambda: job not in asked("squeue", "--noheader", "--format=%i").split(), 0.2)
 
 
 def processes_of(home: Path) -> dict[str, psutil.Process]:
@@ -95,46 +94,54 @@ def weights(home: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_a_queued_job_loses_a_process_and_its_place_and_ends_with_the_same_weights(
-    home: Path, cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    work = tmp_path / "work"
+def job_words(home: Path, work: Path) -> list[str]:
     shutil.copytree(home / "tokens", work)
-    monkeypatch.setenv("TOWPATH_HOME", str(work))
-    words = ["launch", "slurm", str(home / "micro.toml"), "-n", "2", "--hours", "1", "--home", str(work)]
-    assert main([*words, *SETTINGS]) == 0
-    job = asked("sbatch", "--parsable", "micro.sbatch").strip()
-    until_saved(work, 10, job)
-    processes_of(work)["1"].kill()
-    log = tmp_path / f"micro-{job}.log"
-    until(lambda: "going on at step" in log.read_text(), job)
-    asked("scancel", "--signal=USR1", job)  # what Slurm does before it takes the machines away
-    until(lambda: log.read_text().count("going on at step") == 2, job)
-    until_over(job)
-    assert weights(work) == weights(home / "work"), log.read_text()
-    assert log.read_text().count("stopped by a signal after saving") >= 1
+    return [
+        "launch",
+        "slurm",
+        str(home / "micro.toml"),
+        "-n",
+        "2",
+        "--hours",
+        "1",
+        "--home",
+        str(work),
+        *SETTINGS,
+    ]
 
 
-def test_a_job_of_submitit_is_sent_away_and_ends_with_the_same_weights(
+def test_jobs_that_lose_a_process_or_their_place_end_with_the_same_weights(
     home: Path,
     cluster: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    """One by sbatch, one by submitit, in turns: each has the machine while the other waits in the queue."""
     pytest.importorskip("submitit", reason="submitit is not installed")
     monkeypatch.chdir(tmp_path)
-    work = tmp_path / "work"
-    shutil.copytree(home / "tokens", work)
-    monkeypatch.setenv("TOWPATH_HOME", str(work))
-    words = ["launch", "slurm", str(home / "micro.toml"), "-n", "2", "--hours", "1", "--home", str(work)]
-    assert main([*words, "--submit", *SETTINGS]) == 0
-    job = capsys.readouterr().out.split()[3].rstrip(";")
-    until_saved(work, 10, job)
-    asked("scancel", "--signal=USR2", job)  # as submitit asks Slurm to say it
-    until_over(job)
+    by_file, by_submitit = tmp_path / "by-file", tmp_path / "by-submitit"
+
+    assert main(job_words(home, by_file)) == 0
+    first = asked("sbatch", "--parsable", "micro.sbatch").strip()
+    capsys.readouterr()
+    assert main([*job_words(home, by_submitit), "--submit"]) == 0
+    second = capsys.readouterr().out.split()[3].rstrip(";")
+
+    until_saved(by_file, 10)
+    processes_of(by_file)["1"].kill()
+    until_saved(by_submitit, 10)
+    asked("scancel", "--signal=USR2", second)  # what submitit asks Slurm to say before it takes the machines
+    until_saved(by_file, 20)
+    asked("scancel", "--signal=USR1", first)  # what the job file asks for
+    until_over(first)
+    until_over(second)
+
+    said = (tmp_path / f"micro-{first}.log").read_text()
+    assert said.count("going on at step") == 2, said
+    assert "stopped by a signal after saving" in said
+    assert weights(by_file) == weights(home / "work"), said
     said = "\n".join(path.read_text() for path in (tmp_path / "micro-slurm").glob("*.out"))
     assert "going on at step" in said
     assert "Requeued job" in said
-    assert weights(work) == weights(home / "work"), said
+    assert weights(by_submitit) == weights(home / "work"), said
