@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import json
 import re
+import resource
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from tests.train.conftest import assert_same, batches, model, stage, train_config, weights
-from tests.train.ranks import ended, start, train
+from tests.train.ranks import ended, final_weights, start, train
 from tests.train.test_parallel import alone, assert_equal_runs, config_of
 from tests.train.test_resume import Killed, figures, kill_at
 from towpath.core.config import change, identity
 from towpath.core.errors import TrainError
 from towpath.core.files import readable_json
+from towpath.core.units import size
 from towpath.model.language_model import LanguageModel
 from towpath.train import smaller_batches
 from towpath.train.config import TrainConfig
 from towpath.train.events import EventLog
-from towpath.train.memory import OutOfMemoryError, is_out_of_memory, size
+from towpath.train.memory import OutOfMemoryError, is_out_of_memory
 from towpath.train.parallel.heartbeat import LOST
 from towpath.train.saves import newest_good_save
 from towpath.train.smaller_batches import SmallerBatches
@@ -216,3 +219,26 @@ def test_the_command_line_adds_what_the_plan_knows(monkeypatch: pytest.MonkeyPat
     assert all(int(size) * int(passes) == step for size, passes in settings)
     with pytest.raises(TrainError, match="^another failure$"), memory_planned(config):
         raise TrainError("another failure")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_where_the_allocator_itself_fails_the_step_is_made_in_passes_that_fit(tmp_path: Path) -> None:
+    """8,192 sequences take about 600 MB; the process may take 200 MB more than it has."""
+    rows = 8192
+    config = train_config(batch_size=rows, gradient_accumulation_steps=1, max_steps=1, warmup_steps=0)
+    (tmp_path / "job").mkdir()
+
+    def work(rank: int) -> None:
+        torch.set_num_threads(1)
+        taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (200 << 20), resource.RLIM_INFINITY))
+        decoder = model()
+        run_stage(stage(tmp_path / "job", change(config, {"auto_micro_batch": True})), decoder)
+        save_file(weights(decoder), tmp_path / "job" / "weights.safetensors")
+
+    assert ended(start(work, 1)) == [0]
+    fitting = list(EventLog(tmp_path / "job" / "events.jsonl").rows())[-1]["batch_size"]
+    assert fitting < rows
+    smaller = change(config, {"batch_size": fitting, "gradient_accumulation_steps": rows // fitting})
+    assert_same(run(tmp_path / "configured", smaller, model()), dict(final_weights(tmp_path / "job")))

@@ -29,9 +29,9 @@ def memory_planned(config: RunConfig) -> Iterator[None]:
 
 def _planned(config: RunConfig, room_bytes: int | None) -> str:
     from towpath.core.runs import home_folder
+    from towpath.core.units import size
     from towpath.plan.plan import make_plan
     from towpath.plan.remedies import remedies
-    from towpath.plan.words import size
 
     home = home_folder()
     try:

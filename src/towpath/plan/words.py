@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from towpath.core.units import size
 from towpath.plan.machine import Machine
 from towpath.plan.plan import Plan
 from towpath.plan.remedies import Remedy
@@ -43,14 +44,6 @@ def warnings(plan: Plan) -> list[str]:
             f"Checkpoints take up to {size(plan.disk.most)} of disk, {size(plan.free_disk_bytes)} are free."
         )
     return said
-
-
-def size(number: float) -> str:
-    """Bytes in a unit that fits."""
-    for unit, name in ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}" if number < 1000 * unit else f"{number / unit:,.0f} {name}"
-    return f"{number:.0f} bytes"
 
 
 def duration(seconds: float) -> str:

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from towpath.core.errors import TrainError
+from towpath.core.units import size
 from towpath.train.config import TrainConfig
 from towpath.train.parallel.strategy import Strategy
 
@@ -52,7 +53,8 @@ def explained(
     """What to raise for ``error``, which came in ``step`` with ``batch_size`` sequences a forward pass."""
     device = strategy.precision.device
     account, room = where_it_went(strategy), _room(device)
-    rows = [f"  {name:<32}{size(taken):>10}" for name, taken in account.items()]
+    width = max(map(len, account))
+    rows = [f"  {name:<{width}}{size(taken):>12}" for name, taken in account.items()]
     of = f" of {size(room)}" if room else ""
     remedies = list(_remedies(config, device, batch_size))[:MOST_REMEDIES]
     text = (
@@ -84,14 +86,6 @@ def where_it_went(strategy: Strategy) -> dict[str, int]:
     device = strategy.precision.device
     rest = REST if device.type == "cuda" else f"Python, torch, {REST}"
     return {**known, rest: max(0, _peak(device) - sum(known.values()))}
-
-
-def size(number: float) -> str:
-    """Bytes in a unit that fits; 1 GB is 10**9 bytes."""
-    for unit, name in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
-        if number >= unit:
-            return f"{number / unit:.3g} {name}" if number < 1000 * unit else f"{number / unit:,.0f} {name}"
-    return f"{number:.0f} bytes"
 
 
 def _remedies(config: TrainConfig, device: torch.device, batch_size: int) -> Iterator[str]:
