@@ -110,6 +110,25 @@ def test_a_slurm_job_of_which_a_task_failed_by_itself_is_not_queued_again(tmp_pa
         assert slurm_without_slurm(shadow + script, tmp_path, 143, 0, runs=True) == (143, again)
 
 
+def test_a_job_that_cannot_be_submitted_says_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", "")
+    words = ["launch", "slurm", "tiny", "-n", "2", "train.gradient_accumulation_steps=4", "--submit"]
+    for module, said in (
+        ("submitit", "Slurm's srun is not on this machine"),
+        (None, "pip install 'towpath[slurm]'"),
+    ):
+        if module is None:
+            monkeypatch.setitem(sys.modules, "submitit", None)
+        else:
+            pytest.importorskip(module, reason="submitit is not installed")
+        assert main(words) == ConfigError.exit_code
+        assert said in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def slurm_without_slurm(
     script: str, folder: Path, status: int, restarts: int, *, runs: bool = False
 ) -> tuple[int, bool]:
