@@ -105,6 +105,10 @@ REFUSED = {
         ],
         r"from_share = \[0.0, 0.9, 0.2\].*Try \[0.0, 0.333, 0.667\]",
     ),
+    "what another kind of model has": (
+        ["model.type=t5"],
+        r"unknown field 'model.attention'\. This choice has: .*dropout.*n_buckets",
+    ),
     "no sequence": (
         ["train.batch_size=0"],
         "train.batch_size = 0: input should be greater than or equal to 1",

@@ -190,3 +190,27 @@ def test_log_rows_are_json_with_units(tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert {row["unit"] for row in rows if row["name"] == "train/loss"} == {"nats/token"}
     assert len([row for row in rows if row["name"] == "train/loss"]) == 12
+
+
+def test_a_checkpoint_that_was_read_and_is_pruned_gives_back_its_room_on_the_disk(tmp_path: Path) -> None:
+    """A mapped file keeps its room until the last that maps it lets go, whatever its folder shows."""
+    config = train_config(keep_checkpoints=1)
+    one = stage(tmp_path, config)
+    kill_at(one, 5)
+    with pytest.raises(Killed):
+        run_stage(one, model())
+    second = stage(tmp_path, config)
+    source, mapped = second.batches, []
+
+    class Looks:
+        def batch(self, step: int):
+            if step == 9:  # after the save of step 8
+                mapped.append("step-000004" in Path("/proc/self/maps").read_text())
+            return source.batch(step)
+
+        describe = source.describe
+
+    second.batches = Looks()
+    run_stage(second, model())
+    assert not (tmp_path / "checkpoints" / "step-000004").exists()
+    assert mapped == [False]

@@ -192,12 +192,12 @@ def _nearest(key: str, config_class: type[Section], tree: Mapping[str, Any]) -> 
     """'Did you mean' for a key: first among its neighbours, then anywhere in the file."""
     parent, _, leaf = key.rpartition(".")
     neighbours = [name for name, _ in _fields(section_at(config_class, parent, tree))]
+    everywhere = list(known_keys(config_class))
+    if key in everywhere:  # another choice of this table has it
+        return f" This choice has: {', '.join(sorted(neighbours))}."
     if hint := did_you_mean(leaf, neighbours):
         return hint.replace("'", "'" + (parent + "." if parent else ""), 1)
-    everywhere = list(known_keys(config_class))
-    same_leaf = [name for name in everywhere if name.rpartition(".")[2] == leaf and name != key]
-    if key in everywhere:  # of another choice of the same table
-        return f" This choice has: {', '.join(sorted(neighbours))}."
+    same_leaf = [name for name in everywhere if name.rpartition(".")[2] == leaf]
     if same_leaf:
         return f" Did you mean {same_leaf[0]!r}?"
     if hint := did_you_mean(key, everywhere):

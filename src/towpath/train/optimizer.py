@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from towpath.core.errors import TrainError
 from towpath.train.config import TrainConfig
@@ -61,7 +62,9 @@ class Optimizers:
             slot, _, name = rest.partition("/")
             parameter = by_name[name]
             device = "cpu" if slot == "step" and parameter.device.type == "cpu" else parameter.device
-            self.parts[label].state[parameter][slot] = value.to(device)
+            # A copy: what is read from a file is mapped, and would keep its room on the disk when pruned.
+            own = value if isinstance(value, DTensor) else value.to(device, copy=True)
+            self.parts[label].state[parameter][slot] = own.to(device)
 
     def _check(self, keys: Iterable[str]) -> None:
         """Refuse state that is not of these parts, or of a parameter that another part updates."""

@@ -106,7 +106,8 @@ def no_partial_left(partial: Path, needed_bytes: int) -> Iterator[None]:
             yield
     except DiskFullError as error:
         shutil.rmtree(partial, ignore_errors=True)
-        what, free = partial.name.removesuffix(_PARTIAL), shutil.disk_usage(folder).free
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        what, free = partial.name.removesuffix(_PARTIAL), shutil.disk_usage(there).free
         raise DiskFullError(
             f"{folder}: no space left on the device for the checkpoint {what}, which takes {needed_bytes:,} "
             f"bytes; {free:,} are free. Every earlier checkpoint is untouched. "
