@@ -8,7 +8,7 @@ B batch, K key-value heads, S tokens of the window, t those that are here, D hea
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float, Int
 
 
+@runtime_checkable
 class Elsewhere(Protocol):
     """What a decoder asks for."""
 
