@@ -224,15 +224,15 @@ def test_the_command_line_adds_what_the_plan_knows(monkeypatch: pytest.MonkeyPat
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_where_the_allocator_itself_fails_the_step_is_made_in_passes_that_fit(tmp_path: Path) -> None:
-    """8,192 sequences take about 600 MB; the process may take 200 MB more than it has."""
-    rows = 8192
+    """4,096 sequences take about 300 MB; the process may take 100 MB more than it has."""
+    rows = 4096
     config = train_config(batch_size=rows, gradient_accumulation_steps=1, max_steps=1, warmup_steps=0)
     (tmp_path / "job").mkdir()
 
     def work(rank: int) -> None:
         torch.set_num_threads(1)
         taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (taken + (200 << 20), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_AS, (taken + (100 << 20), resource.RLIM_INFINITY))
         decoder = model()
         run_stage(stage(tmp_path / "job", change(config, {"auto_micro_batch": True})), decoder)
         save_file(weights(decoder), tmp_path / "job" / "weights.safetensors")
@@ -242,3 +242,22 @@ def test_where_the_allocator_itself_fails_the_step_is_made_in_passes_that_fit(tm
     assert fitting < rows
     smaller = change(config, {"batch_size": fitting, "gradient_accumulation_steps": rows // fitting})
     assert_same(run(tmp_path / "configured", smaller, model()), dict(final_weights(tmp_path / "job")))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("mode", [{"type": "fsdp"}, {"type": "deepspeed", "zero_stage": 2}])
+def test_smaller_passes_in_every_mode_are_the_same_steps(
+    tmp_path: Path, mode: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if mode["type"] == "deepspeed":
+        monkeypatch.setenv("DS_ACCELERATOR", "cpu")
+        pytest.importorskip("deepspeed.runtime.zero.muon.muon_optimizer", reason="DeepSpeed is not installed")
+    config = config_of(max_steps=4, save_steps=2)
+    single = alone(tmp_path / "single", config, "gpt2")
+    folder = tmp_path / "job"
+    folder.mkdir()
+    cut = {"step": 2, "kind": "out of memory", "action": "smaller micro-batches", "batch_size": 2}
+    (folder / "micro_batches.json").write_bytes(readable_json({"events": [cut]}))
+    assert train(folder, change(config, {"parallel": mode}), 2) == [0, 0]
+    assert_equal_runs(single, folder)
