@@ -11,12 +11,13 @@ from typing import Any
 import pytest
 
 from towpath.cli import main
-from towpath.core.errors import ConfigError
+from towpath.core.errors import ConfigError, TrainError
 from towpath.train.launch.job import Job
 from towpath.train.launch.kubernetes import kubernetes_job
 from towpath.train.launch.local import supervise
 from towpath.train.launch.skypilot import skypilot_task
 from towpath.train.launch.slurm import slurm_script
+from towpath.train.launch.submitted import Training
 from towpath.train.launch.yaml_text import yaml_text
 
 yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
@@ -127,6 +128,22 @@ def test_a_job_that_cannot_be_submitted_says_what_is_missing(
         assert main(words) == ConfigError.exit_code
         assert said in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "restarts", "again"), [(137, 0, True), (75, 2, True), (137, 3, False), (1, 0, False)]
+)
+def test_a_task_of_submitit_queues_its_job_again_when_a_process_was_lost_and_only_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, status: int, restarts: int, again: bool
+) -> None:
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", str(restarts))
+    with pytest.raises(SystemExit if again else TrainError):
+        Training(["train", "run.toml"], "work", max_restarts=3)._end(status, "17")
+    assert (tmp_path / "asked").exists() == again
+    assert not again or (tmp_path / "asked").read_text() == "requeue 17\n"
 
 
 def slurm_without_slurm(
