@@ -6,6 +6,8 @@
 
 BIN := .venv/bin
 RUN_TESTS := $(BIN)/python -m pytest
+# A file's tests stay together, in one of two processes of one thread each.
+SHARED_OUT := -n 2 --dist loadfile
 
 export PYTHON INSTALLER TOWPATH_HOME
 # After the installation nothing uses the network.
@@ -30,10 +32,10 @@ demo: ## from raw text to a chat with a model trained here, in minutes
 	@$(BIN)/towpath run tiny
 
 test: setup ## the fast tests
-	@$(RUN_TESTS)
+	@OMP_NUM_THREADS=1 $(RUN_TESTS) $(SHARED_OUT)
 
 test-slow: setup ## the slow tests alone: kills, browser, installation, the whole path
-	@$(RUN_TESTS) -m slow --timeout=900 -p no:cacheprovider -rs
+	@OMP_NUM_THREADS=1 $(RUN_TESTS) $(SHARED_OUT) -m slow --timeout=900 -p no:cacheprovider -rs
 
 test-all: test test-slow ## every test
 

@@ -196,5 +196,5 @@ def test_a_disk_of_any_size_leaves_the_last_good_checkpoint(
             assert_same(expected, weights(resumed))
         finally:
             gc.collect()  # nothing of what was read from the disk is in use any more
-            subprocess.run(["umount", disk], check=True)
+            subprocess.run(["umount", "--lazy", disk], check=True)
     assert set(codes) == {0, EXPLAINED}

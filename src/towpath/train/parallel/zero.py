@@ -66,7 +66,7 @@ class Zero(Grouped):
     def clip(self, optimizer: StepsAndForgets) -> float:
         """See ``Strategy.clip``: DeepSpeed clips in its step, by this same norm."""
         if self.stage == 3:
-            from deepspeed.runtime.utils import combine_grad_norm_groups
+            from deepspeed.runtime.utils import combine_grad_norm_groups  # pyright: ignore[reportMissingImports]
 
             norm = combine_grad_norm_groups(self.zero._get_norm_groups())
         else:
@@ -95,7 +95,7 @@ class Zero(Grouped):
 
     def whole_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """See ``Grouped.whole_tensors``: gathered one after the other, kept by the first process alone."""
-        from deepspeed.utils import safe_get_full_optimizer_state
+        from deepspeed.utils import safe_get_full_optimizer_state  # pyright: ignore[reportMissingImports]
 
         model = {name: self._kept(value) for name, value in self._weights()}
         optimizer: dict[str, Tensor] = {}
@@ -124,7 +124,7 @@ class Zero(Grouped):
             self._fill_moments(state.optimizer)
 
     def _fill_moments(self, tensors: Mapping[str, Tensor]) -> None:
-        from deepspeed.utils import safe_set_full_optimizer_state
+        from deepspeed.utils import safe_set_full_optimizer_state  # pyright: ignore[reportMissingImports]
 
         (base,) = self.optimizer.parts.values()
         check_adamw(tensors, self.names)
@@ -152,7 +152,7 @@ class Zero(Grouped):
             self.zero._lazy_init_hp_params_optimizer_state()
 
     def _weights(self) -> Iterator[tuple[str, Tensor]]:
-        from deepspeed.utils import safe_get_full_fp32_param
+        from deepspeed.utils import safe_get_full_fp32_param  # pyright: ignore[reportMissingImports]
 
         shapes = {name: parameter.shape for name, parameter in self.plain.named_parameters()}
         for name, parameter in self.names.items():
