@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 
 from towpath.core.artifacts import Artifact, Store
+from towpath.core.config import change
 from towpath.core.errors import ConfigError, DataError
 from towpath.data import (
     DataConfig,
@@ -25,7 +26,9 @@ from towpath.data import (
 )
 from towpath.data.cleaners import Cleaned, CleanerConfig
 from towpath.data.config import SubstringsConfig
+from towpath.data.filters.gopher import GopherConfig
 from towpath.data.parts import part_paths, read_table
+from towpath.data.sources.files import FilesSource
 
 from .conftest import WriteLines, files_config, prose
 
@@ -188,6 +191,24 @@ def test_a_step_that_takes_nearly_everything_stops_the_run(store: Store, json_li
     allowed = make_documents(store, config.model_copy(update={"max_drop_share": 1.0}))
     assert allowed.counts["kept"] == 50
     assert make_documents(store, config).id == allowed.id  # it says nothing of what comes out
+
+
+def test_a_source_that_loses_all_to_filters_stops_the_run(store: Store, json_lines: WriteLines) -> None:
+    paths = {
+        "figures": json_lines(
+            "a.jsonl", [{"text": f"1234 2345 3456 {number} " * 60} for number in range(20)]
+        ),
+        "prose": json_lines("b.jsonl", [{"text": prose(seed)} for seed in range(3)]),
+    }
+    sources = tuple(FilesSource(name=name, path=str(path)) for name, path in paths.items())
+    config = DataConfig(sources=sources, filters=(GopherConfig(),), part_documents=500)
+    with pytest.raises(
+        DataError,
+        match=r"the 20 documents of source 'figures'\. What took them: too_few_alphabetic_words 20\.",
+    ):
+        make_documents(store, config)
+    assert make_documents(store, change(config, {"max_drop_share": 1.0})).counts["kept"] == 3
+    assert make_documents(store, change(config, {"sources": sources[1:]})).counts["kept"] == 3
 
 
 def test_each_step_counts_what_reached_it_and_what_it_took(store: Store, json_lines: WriteLines) -> None:

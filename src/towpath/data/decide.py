@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 EMPTY = "empty"
 _ENOUGH_TO_JUDGE_A_STEP = 1_000
+_ENOUGH_TO_JUDGE_A_SOURCE = 20
 
 
 def decide(
@@ -63,12 +64,15 @@ def decide(
     what overlaps evaluation sets, None without any. ``work`` is a folder for what is too large to be held.
 
     Raises:
-        DataError: nothing stays, or a step takes more than ``config.max_drop_share`` of what reaches it.
+        DataError: nothing stays, a step takes more than ``config.max_drop_share`` of what reaches it, or
+            filters take all of one source.
     """
     found = _by_rules(sources, config)
     if removed:
         found.drop(np.flatnonzero(_are_in(found.facts["id"], removed)), Cause(REMOVED, REMOVED))
     _check_shares(found, config.max_drop_share)
+    if config.max_drop_share < 1:
+        _check_sources(found)
     index = Index(earlier)
     drop_exact(found, index)
     _check_shares(found, config.max_drop_share)
@@ -155,6 +159,19 @@ def _check_shares(found: Verdicts, max_share: float) -> None:
                 f"The step {step['step']!r} takes {step['dropped']:,} of the {step['reached']:,} documents "
                 f"that reach it, {share:.1%}; data.max_drop_share = {max_share:g} stops at that. See whether "
                 "its settings fit this text. If they do, set data.max_drop_share higher (1 allows all)."
+            )
+
+
+def _check_sources(found: Verdicts) -> None:
+    start = 0
+    for name, count in found.rows.items():
+        codes = found.codes[start : start + count]
+        start += count
+        if count >= _ENOUGH_TO_JUDGE_A_SOURCE and (codes >= 0).all() and len(found.alive()):
+            raise DataError(
+                f"Nothing is left of the {count:,} documents of source {name!r}. What took them: "
+                f"{_reasons(found.causes, codes)}. Change the filter that gives this reason (data.filters), or "
+                "leave the source out; data.max_drop_share = 1 lets a source go."
             )
 
 
@@ -257,11 +274,16 @@ def _most_first(counts: Counter[str]) -> dict[str, int]:
 
 
 def _all_dropped(found: Verdicts) -> str:
-    reasons: Counter[str] = Counter()
-    for cause, count in zip(found.causes, np.bincount(found.codes, minlength=len(found.causes)), strict=True):
-        reasons[cause.reason] += int(count)
-    took = ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if count)
     return (
-        f"Nothing is left of {len(found.codes):,} documents. What took them: {took}. Change or leave out "
-        "the filter that gives this reason (data.filters), or the way the source is read (data.sources)."
+        f"Nothing is left of {len(found.codes):,} documents. What took them: "
+        f"{_reasons(found.causes, found.codes)}. Change or leave out the filter that gives this reason "
+        "(data.filters), or the way the source is read (data.sources)."
     )
+
+
+def _reasons(causes: Sequence[Cause], codes: np.ndarray) -> str:
+    """How often each reason stands in ``codes``, none of which is -1."""
+    reasons: Counter[str] = Counter()
+    for cause, count in zip(causes, np.bincount(codes, minlength=len(causes)), strict=True):
+        reasons[cause.reason] += int(count)
+    return ", ".join(f"{reason} {count:,}" for reason, count in reasons.most_common() if count)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from towpath.core.config import change
 from towpath.data.config import DataConfig
+from towpath.data.filters.gopher import GopherConfig
+from towpath.data.filters.language import LanguageConfig
+from towpath.data.filters.length import LengthConfig
 from towpath.data.sources.chitchat import ChitchatSource
 from towpath.data.sources.factbook import FactbookSource
 from towpath.data.sources.files import FilesSource
@@ -30,6 +33,8 @@ def tiny() -> RunConfig:
                 FactbookSource(weight=0.2),
                 PythonStdlibSource(weight=0.2),
             ),
+            # Six tenths of an encyclopedia of figures are words with a letter; Gopher asks eight of prose.
+            filters=(LengthConfig(), LanguageConfig(), GopherConfig(min_alphabetic_words=0.5)),
             validation_share=0.02,
         ),
         tokenizer=TokenizerConfig(vocab_size=4096),
@@ -77,5 +82,12 @@ def own_text() -> RunConfig:
     """``tiny`` on a folder of your own text; no chat model, since plain text has no turns."""
     own = FilesSource(name="own", path="my-text")
     return change(
-        tiny(), {"name": "own-text", "data.sources": (own,), "train.sample_prompt": "The ", "tune.sft": None}
+        tiny(),
+        {
+            "name": "own-text",
+            "data.sources": (own,),
+            "data.filters": DataConfig().filters,
+            "train.sample_prompt": "The ",
+            "tune.sft": None,
+        },
     )
