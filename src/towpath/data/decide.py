@@ -170,8 +170,8 @@ def _check_sources(found: Verdicts) -> None:
         if count >= _ENOUGH_TO_JUDGE_A_SOURCE and (codes >= 0).all() and len(found.alive()):
             raise DataError(
                 f"Nothing is left of the {count:,} documents of source {name!r}. What took them: "
-                f"{_reasons(found.causes, codes)}. Change the filter that gives this reason (data.filters), or "
-                "leave the source out; data.max_drop_share = 1 lets a source go."
+                f"{_reasons(found.causes, codes)}. Change the filter that gives this reason (data.filters), "
+                "or leave the source out; data.max_drop_share = 1 lets a source go."
             )
 
 
