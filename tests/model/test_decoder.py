@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Literal
+
 import jaxtyping
 import pytest
 import torch
@@ -137,12 +139,15 @@ def test_weights_start_as_the_layout_says() -> None:
                 assert weight.std().item() == pytest.approx(expected.get(name, inside), rel=0.03)
 
 
-def test_gradient_checkpointing_changes_memory_and_no_gradient(model: Decoder, ids: Tensor) -> None:
+@pytest.mark.parametrize("recomputing", [True, "selective"])
+def test_gradient_checkpointing_changes_memory_and_no_gradient(
+    model: Decoder, ids: Tensor, recomputing: Literal[True, "selective"]
+) -> None:
     model.train()
     model(ids, ids).loss.backward()
     expected = {name: value.clone() for name, value in gradients(model).items()}
     model.zero_grad()
-    model.gradient_checkpointing = True
+    model.gradient_checkpointing = recomputing
     model(ids, ids).loss.backward()
     assert all(torch.equal(value, expected[name]) for name, value in gradients(model).items())
 

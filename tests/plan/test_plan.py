@@ -92,9 +92,13 @@ def test_a_save_has_the_bytes_that_were_told(tmp_path: Path, muon: bool) -> None
 
 def test_recomputed_activations_take_less_memory_and_more_operations() -> None:
     deep = change(MODEL, {"n_layer": 3})
-    kept, again = (trace_step(deep, change(TRAIN, {"gradient_checkpointing": on})) for on in (False, True))
+    kept, some, again = (
+        trace_step(deep, change(TRAIN, {"gradient_checkpointing": on})) for on in (False, "selective", True)
+    )
     assert again.peak()["activations"] < 0.6 * kept.peak()["activations"]
+    assert again.peak()["activations"] < some.peak()["activations"] < 0.9 * kept.peak()["activations"]
     assert again.costs.flops > 1.15 * kept.costs.flops
+    assert some.costs.flops < 1.01 * kept.costs.flops
 
 
 def test_operations_are_those_that_torch_counts() -> None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from towpath.core.errors import ModelError
 from towpath.model.config import DecoderConfig, TransformerConfig
+from towpath.model.recomputing import Recomputing, recomputed
 from towpath.model.torch_version import check_torch_version
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class LanguageModel(nn.Module):
             )
         self.config: Any = config
         self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
-        self.gradient_checkpointing = False
-        """Keep only each block's input in training and compute the rest again in the backward pass."""
+        self.gradient_checkpointing: Recomputing = False
+        """What of each block is computed again in the backward pass, and not kept."""
         self._initialise_ = initialise_
 
     @property
@@ -88,7 +88,7 @@ class LanguageModel(nn.Module):
     def through(self, block: nn.Module, *inputs: Any) -> Tensor:
         """``block`` of ``inputs``, computed again in the backward pass where that is asked for."""
         if self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            return checkpoint(block, *inputs, use_reentrant=False)  # pyright: ignore[reportReturnType]
+            return recomputed(block, inputs, self.gradient_checkpointing)
         return block(*inputs)
 
     def embed(self, input_ids: Int[Tensor, "B T"]) -> Float[Tensor, "B T C"]:

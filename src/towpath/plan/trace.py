@@ -72,7 +72,7 @@ def trace_step(model_config: TransformerConfig, train: TrainConfig) -> Trace:
     """
     mode = _Recorder(model_config.vocab_size)
     model = _without_numbers(model_config, mode)
-    model.gradient_checkpointing = bool(train.gradient_checkpointing)
+    model.gradient_checkpointing = train.gradient_checkpointing
     strategy = Strategy(train, Precision(torch.device("cpu"), "fp32", None))
     strategy.prepare(model)  # pyright: ignore[reportArgumentType]
     passes = min(train.gradient_accumulation_steps, 2)

@@ -70,8 +70,9 @@ class TrainConfig(Section):
     and fp8 are for the products of the blocks' linear layers, forward and backward; see docs/speed.md."""
     fp16: bool = False
     """The specification's key for precision = "fp16"."""
-    gradient_checkpointing: Execution[bool] = False
-    """Compute each block's activations again in the backward pass instead of keeping them."""
+    gradient_checkpointing: Execution[bool | Literal["selective"]] = False
+    """Compute each block's activations again in the backward pass instead of keeping them; "selective"
+    keeps those of matrix products and attention, and costs little time."""
     activation_offload: Execution[bool] = False
     """Keep activations in the host's memory between forward and backward pass; slower, for GPUs."""
     auto_micro_batch: Execution[bool] = False
