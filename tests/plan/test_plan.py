@@ -253,7 +253,14 @@ def test_the_verb_prints_a_plan_without_measuring(
     monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
     sizes = ["model.n_embd=32", "model.n_layer=1", "model.n_head=2", "model.n_kv_head=2"]
     options = argparse.Namespace(
-        run_file="tiny", overrides=sizes, prices=None, measure=False, no_measure=True, json=True, verb="plan"
+        run_file="tiny",
+        overrides=sizes,
+        prices=None,
+        measure=False,
+        no_measure=True,
+        json=True,
+        verb="plan",
+        devices=None,
     )
     assert verb.run(options) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 320

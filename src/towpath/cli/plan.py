@@ -6,16 +6,34 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from towpath.plan.machine import Machine
+    from towpath.plan.prices import Device
+    from towpath.recipes.run_config import RunConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Arguments ``RUN [KEY=VALUE …]``, ``--prices``, ``--measure``, ``--no-measure``."""
+    """Arguments ``RUN [KEY=VALUE …]``, ``--prices``, ``--measure``, ``--no-measure``, ``--devices`` …"""
     from towpath.cli.inputs import add_run_file
 
     add_run_file(parser)
     parser.add_argument("--prices", metavar="FILE", type=Path, help="a price list of your own (.toml)")
     parser.add_argument("--measure", action="store_true", help="measure this machine anew (up to a minute)")
     parser.add_argument("--no-measure", action="store_true", help="leave out what needs a measured machine")
+    parser.add_argument(
+        "--devices", metavar="N", type=int, help="in place of the plan: scaling on paper up to N devices"
+    )
+    parser.add_argument(
+        "--on",
+        metavar="DEVICE",
+        default="H100",
+        help='of the price list, for --devices (default: H100); "here"',
+    )
+    parser.add_argument(
+        "--tokens-per-second", metavar="X", type=float, help="measured on one device, for --devices"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -29,6 +47,8 @@ def run(options: argparse.Namespace) -> int:
     from towpath.plan.words import page
 
     config = read_run_file(options).config
+    if options.devices is not None:
+        return _scaling(options, config)
     home, entries = home_folder(), devices(options.prices)
     machine = None
     if not options.no_measure:
@@ -44,3 +64,47 @@ def run(options: argparse.Namespace) -> int:
     }
     print_result(options, facts, page(plan, machine, changes))
     return int(bool(plan.lacks))
+
+
+def _scaling(options: argparse.Namespace, config: RunConfig) -> int:
+    """Print strong and weak scaling on a device of the price list."""
+    from towpath.cli.inputs import print_result
+    from towpath.core.errors import ConfigError
+    from towpath.plan.prices import devices, links, named
+    from towpath.plan.scaling import fabric_of, numbers_of_devices, step_of, strong, traffic_of, weak
+    from towpath.plan.trace import trace_step
+    from towpath.plan.words import scaling_page
+
+    if options.devices < 1:
+        raise ConfigError(f"--devices {options.devices}: expected 1 or more.")
+    device = named(devices(options.prices), options.on, "--on")
+    fabric = fabric_of(device, links(options.prices))
+    model, train = config.model.for_tokenizer(config.tokenizer.vocab_size), config.train
+    trace = trace_step(model, train)
+    step = step_of(trace, train, model.n_positions, _place(device, options, train.threads))
+    if options.tokens_per_second:
+        step = step.measured(options.tokens_per_second)
+    traffic = traffic_of(train, trace.weight_bytes, trace.blocks)
+    numbers = numbers_of_devices(options.devices, fabric.node_devices)
+    curves = strong(step, traffic, fabric, numbers), weak(step, traffic, fabric, numbers)
+    facts = {
+        "device": device.model_dump(mode="json"),
+        "links": [link.model_dump(mode="json") for link in (fabric.node, fabric.network)],
+        "step": asdict(step),
+        "traffic": asdict(traffic),
+        "strong": [asdict(point) for point in curves[0]],
+        "weak": [asdict(point) for point in curves[1]],
+    }
+    tokens = step.sequences * step.sequence_tokens * train.max_steps
+    print_result(options, facts, scaling_page(step, device, fabric, curves, tokens))
+    return 0
+
+
+def _place(device: Device, options: argparse.Namespace, threads: int | None) -> Device | Machine:
+    """``device``, or this machine as measured where it is called "here"."""
+    from towpath.core.runs import home_folder
+    from towpath.plan.machine import calibration
+
+    if device.name != "here":
+        return device
+    return calibration(home_folder(), threads, again=options.measure)

@@ -1,7 +1,8 @@
 """What a run takes and costs on devices of a price list.
 
 A device never reaches its peak: large runs that were published used 21.3 % (GPT-3) to 46.2 % (PaLM) of
-it, Chowdhery et al. 2022, arXiv:2204.02311, table 3. Time and cost are given for both shares.
+it, Chowdhery et al. 2022, arXiv:2204.02311, table 3. Time and cost are given for both shares. The list
+also has the links between devices, which ``scaling`` needs.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import TypeVar
 
 from pydantic import Field, ValidationError
 
@@ -44,6 +46,30 @@ class Device(Section):
     """Where the price is from."""
     price_date: date | None = None
     """When it was so."""
+    node_devices: int = Field(default=8, ge=1)
+    """Devices of one node."""
+    node_link: str | None = None
+    """Name of the link between devices of a node."""
+    network: str | None = None
+    """Name of the link between nodes."""
+
+
+class Link(Section):
+    """What devices talk over."""
+
+    name: str
+    """What it is called; devices name it."""
+    bytes_per_second: float = Field(gt=0)
+    """What a device sends a second while it receives as much."""
+    shared_by: int = Field(default=1, ge=1)
+    """Devices of a node that have it together."""
+    latency_seconds: float = Field(ge=0)
+    """Of each hop of a ring, whatever is sent."""
+    source: str = ""
+    """Where these figures are from."""
+
+
+EntryT = TypeVar("EntryT", Device, Link)
 
 
 @dataclass(frozen=True)
@@ -61,20 +87,52 @@ class Quote:
 
 
 def devices(own: Path | None = None) -> list[Device]:
-    """The package's entries and those of the file ``own``; of one name, the own one.
+    """The package's devices and those of the file ``own``; of one name, the own one.
 
     Raises:
         ConfigError: ``own`` is not such a list.
     """
-    found: dict[str, Device] = {}
+    return _entries(own, "device", Device)
+
+
+def links(own: Path | None = None) -> list[Link]:
+    """The package's links and those of the file ``own``; of one name, the own one.
+
+    Raises:
+        ConfigError: ``own`` is not such a list.
+    """
+    return _entries(own, "link", Link)
+
+
+def named(entries: Iterable[EntryT], name: str | None, of: str) -> EntryT:
+    """The entry called ``name``, or the only one whose name has it as a part; ``of`` is for messages.
+
+    Raises:
+        ConfigError: there is none, or there are several.
+    """
+    known = list(entries)
+    same = [entry for entry in known if entry.name == name]
+    found = same or [entry for entry in known if name and name.lower() in entry.name.lower()]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f'"{entry.name}"' for entry in known)
+    what = "names none" if name is None else f'"{name}" is {"several" if found else "not"} of them'
+    raise ConfigError(f"{of}: {what}. The price list has {names}. Others: --prices FILE, see docs/plan.md.")
+
+
+def _entries(own: Path | None, kind: str, section: type[EntryT]) -> list[EntryT]:
+    found: dict[str, EntryT] = {}
     for path in (Path(__file__).with_name("prices.toml"), *([own] if own else [])):
         try:
-            tables = tomllib.loads(path.read_text())["device"]
-            found |= {device.name: device for device in map(Device.model_validate, tables)}
+            tables = tomllib.loads(path.read_text())
+            if not tables.keys() & {"device", "link"}:
+                raise KeyError(kind)
+            found |= {entry.name: entry for entry in map(section.model_validate, tables.get(kind, ()))}
         except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise ConfigError(
                 f"{path} is no price list: {error}. Expected tables [[device]] with name, peak_flops, "
-                "memory_bytes, power_watts, price_per_hour, currency."
+                "memory_bytes, power_watts, price_per_hour, currency, or [[link]] with name, "
+                "bytes_per_second, latency_seconds."
             ) from error
     return list(found.values())
 

@@ -9,6 +9,7 @@ the code asks for the value of a real number, it is told 1.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -48,10 +49,20 @@ class Trace:
     """What each block is for."""
     costs: Costs = field(default_factory=Costs)
     """Of one whole step, all its micro-batches included."""
+    update: Costs = field(default_factory=Costs)
+    """Of them, what clipping and updating cost, once a step."""
     state: dict[str, tuple[tuple[int, ...], torch.dtype]] = field(default_factory=dict)
     """Shape and type of every tensor of the optimizer's state, as a checkpoint names them."""
     weights: dict[str, tuple[tuple[int, ...], torch.dtype]] = field(default_factory=dict)
     """Shape and type of every parameter."""
+
+    blocks: int = 0
+    """Members of the model's lists of layers, which FSDP gathers one after the other."""
+
+    @property
+    def weight_bytes(self) -> int:
+        """Of all parameters, and so of their gradients."""
+        return sum(math.prod(shape) * dtype.itemsize for shape, dtype in self.weights.values())
 
     def peak(self) -> dict[Kind, int]:
         """Bytes by kind at the moment when most are taken."""
@@ -93,8 +104,10 @@ def trace_step(model_config: TransformerConfig, train: TrainConfig) -> Trace:
     rest = train.gradient_accumulation_steps / passes - 1
     trace = mode.trace
     trace.costs = mode.costs.plus(before, -1).plus(passes_cost, rest)
+    trace.update = mode.costs.plus(passed, -1)
     trace.state = {name: (tuple(t.shape), t.dtype) for name, t in strategy.optimizer.tensors().items()}
     trace.weights = {name: (tuple(p.shape), p.dtype) for name, p in model.named_parameters()}
+    trace.blocks = sum(len(part) for part in model.modules() if isinstance(part, nn.ModuleList))
     return trace
 
 

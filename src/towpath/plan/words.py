@@ -7,9 +7,12 @@ from collections.abc import Iterator, Sequence
 from towpath.core.units import size
 from towpath.plan.machine import Machine
 from towpath.plan.plan import Plan
+from towpath.plan.prices import Device
 from towpath.plan.remedies import Remedy
+from towpath.plan.scaling import Fabric, Pair, Point, Step, critical_batch_tokens
 
 _NAME_WIDTH = 22
+_LOSS = 3.0  # nats a token, an example
 
 
 def page(plan: Plan, machine: Machine | None, changes: Sequence[Remedy]) -> str:
@@ -46,12 +49,64 @@ def warnings(plan: Plan) -> list[str]:
     return said
 
 
+def scaling_page(
+    step: Step, device: Device, fabric: Fabric, curves: tuple[Sequence[Point], Sequence[Point]], tokens: int
+) -> str:
+    """Strong and weak scaling; ``tokens``: of the whole run, for its cost."""
+    strong, weak = curves
+    lines = [
+        f"{device.name}: {fabric.node.name} in nodes of {fabric.node_devices}, {fabric.network.name} between",
+        f"one device: {step.seconds:.3g} s a step of {step.sequences * step.sequence_tokens:,} tokens",
+        "",
+        f"strong scaling: {step.sequences:,} sequences a step, whatever the number of devices",
+        *_curve_lines(strong, device, tokens),
+    ]
+    if len(strong) < len(weak):
+        lines.append(f"{weak[len(strong)].devices:>7,}  less than one sequence a device; so for all beyond")
+    grown = weak[-1].devices * step.batch_size * step.sequence_tokens
+    critical = round(critical_batch_tokens(_LOSS) / 1e5) / 10
+    lines += [
+        "",
+        f"weak scaling: {step.batch_size:,} sequences a step for each device",
+        *_curve_lines(weak, device, tokens),
+        "",
+        "Left figure: all communication hidden behind computing that can hide it; right: none of it.",
+        f"The largest batch here has {grown:,} tokens. Beyond a critical batch, about {critical} million at "
+        f"a loss of {_LOSS:g} nats a token (Kaplan et al. 2020, equation 1.4), a larger one saves few steps.",
+    ]
+    return "\n".join(lines)
+
+
 def duration(seconds: float) -> str:
     """Seconds in a unit that fits."""
     for unit, name in ((86_400, "days"), (3600, "hours"), (60, "minutes")):
         if seconds >= 2 * unit:
             return f"{seconds / unit:,.1f} {name}"
     return f"{seconds:.1f} seconds"
+
+
+def _curve_lines(points: Sequence[Point], device: Device, tokens: int) -> Iterator[str]:
+    price, heading = device.price_per_hour, f"{'devices':>7}{'sequences':>11}{'ms a step':>18}"
+    cost = "" if price is None else f"{device.currency} for the run"
+    yield f"{heading}{'waiting':>14}{'efficiency':>16}{'tokens/s':>28}{cost:>22}"
+    for point in points:
+        paid = ""
+        if price is not None:
+            hours = [tokens / rate / 3600 for rate in point.tokens_per_second]
+            paid = " to ".join(f"{price * point.devices * one:,.2f}" for one in hours)
+        yield (
+            f"{point.devices:>7,}{point.sequences:>11,}{_pair(point.seconds, 1000):>18}"
+            f"{_percent(point.communication):>14}{_percent(point.efficiency):>16}"
+            f"{_pair(point.tokens_per_second):>28}{paid:>22}"
+        )
+
+
+def _pair(pair: Pair, times: float = 1) -> str:
+    return " to ".join(f"{times * one:,.{0 if times * one >= 100 else 1}f}" for one in pair)
+
+
+def _percent(pair: Pair) -> str:
+    return " to ".join(f"{100 * one:.0f}" for one in pair) + " %"
 
 
 def _row(name: str, text: str) -> str:
