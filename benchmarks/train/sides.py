@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from towpath.model.config import GPT2Config
+from towpath.model.config import DecoderConfig, GPT2Config
 from towpath.model.language_model import build
 from towpath.model.size import flops_per_token
 from towpath.train.batches import Batch
@@ -40,6 +40,7 @@ from towpath.train.config import TrainConfig
 from towpath.train.guard import Guard
 from towpath.train.loop import learn
 from towpath.train.precision import choose_precision
+from towpath.train.smaller_batches import SmallerBatches
 
 LEARNING_RATE, BETAS, WEIGHT_DECAY, CLIP = 1e-3, (0.9, 0.95), 0.1, 1.0
 NOT_NEEDED = ("lightning", "jsonargparse", "lightning_utilities", "litdata")
@@ -117,21 +118,26 @@ def ours(size: Size, **settings: Any) -> Side:
     """Our model in our loop; ``settings`` are changes of ``[train]``."""
     defaults = {"learning_rate": LEARNING_RATE, "batch_size": size.batch, "threads": 1}
     config = TrainConfig(**{"gradient_accumulation_steps": 1, **defaults, **settings})
+    return in_our_loop("ours", size, size.model(), config)
+
+
+def in_our_loop(name: str, size: Size, model_config: DecoderConfig, config: TrainConfig) -> Side:
+    """A model of ours in our loop, on the batches of ``size``."""
     precision = choose_precision(config)
     strategy = config.parallel.strategy(config, precision)
-    model = build(size.model(), seed=0)
+    model = build(model_config, seed=0)
     precision.prepare_(model)
     strategy.prepare(model)
-    guard, steps, data = Guard(config), count(1), size.ids()
+    keepers, steps, data = (Guard(config), SmallerBatches(config.auto_micro_batch)), count(1), size.ids()
 
     def step() -> float:
         parts = next(data).split(config.batch_size)[strategy.data_rank :: strategy.data_ranks]
         batch = Batch([{"input_ids": ids, "labels": ids} for ids in parts], size.batch * size.context)
-        figures = learn(strategy.trained, batch, next(steps), strategy.optimizer, strategy, guard)
+        figures = learn(strategy.trained, batch, next(steps), strategy.optimizer, strategy, keepers)
         strategy.optimizer.zero_grad(set_to_none=True)
         return figures["train/loss"]
 
-    return _side(f"ours {precision.name}", step, size, model)
+    return _side(f"{name} {precision.name}", step, size, model)
 
 
 def lean(size: Size) -> Side:
