@@ -261,6 +261,8 @@ def test_the_verb_prints_a_plan_without_measuring(
         json=True,
         verb="plan",
         devices=None,
+        on=None,
+        tokens_per_second=None,
     )
     assert verb.run(options) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 320

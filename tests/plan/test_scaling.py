@@ -113,6 +113,7 @@ def test_strong_scaling_ends_where_a_device_has_less_than_one_sequence() -> None
     page = scaling_page(STEP, Device(name="d", price_per_hour=1), FABRIC, curves, 10_000)
     assert "128  less than one sequence a device" in page
     assert "critical batch" in page
+    assert "one device: 193 s a step of 640 tokens" in page
 
 
 def test_a_part_of_a_sequence_is_not_dealt_out() -> None:
@@ -203,3 +204,20 @@ def test_the_verb_prints_scaling_in_place_of_the_plan(capsys: pytest.CaptureFixt
     assert [link["name"] for link in told["links"]] == ["NVLink 3", "InfiniBand HDR"]
     assert [point["devices"] for point in told["weak"]][-2:] == [512, 1_000]
     assert told["strong"][0]["tokens_per_second"] == pytest.approx([5_000, 5_000])
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--devices", "0"], "--devices 0: expected more than 0"),
+        (["--devices", "8", "--tokens-per-second", "-1"], "--tokens-per-second -1: expected more than 0"),
+        (["--on", "A100"], "go with --devices N"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(given: list[str], said: str) -> None:
+    from towpath.cli import plan as verb
+
+    parser = argparse.ArgumentParser()
+    verb.add_arguments(parser)
+    with pytest.raises(ConfigError, match=said):
+        verb.run(parser.parse_args(["tiny", *given]))

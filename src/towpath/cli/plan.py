@@ -8,6 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from towpath.core.errors import ConfigError
+
 if TYPE_CHECKING:
     from towpath.plan.machine import Machine
     from towpath.plan.prices import Device
@@ -28,11 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--on",
         metavar="DEVICE",
-        default="H100",
         help='of the price list, for --devices (default: H100); "here"',
     )
     parser.add_argument(
-        "--tokens-per-second", metavar="X", type=float, help="measured on one device, for --devices"
+        "--tokens-per-second", metavar="X", type=float, help="measured on one such device, for --devices"
     )
 
 
@@ -49,6 +50,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_run_file(options).config
     if options.devices is not None:
         return _scaling(options, config)
+    if options.on is not None or options.tokens_per_second is not None:
+        raise ConfigError("--on and --tokens-per-second go with --devices N; a plan has all devices.")
     home, entries = home_folder(), devices(options.prices)
     machine = None
     if not options.no_measure:
@@ -69,15 +72,15 @@ def run(options: argparse.Namespace) -> int:
 def _scaling(options: argparse.Namespace, config: RunConfig) -> int:
     """Print strong and weak scaling on a device of the price list."""
     from towpath.cli.inputs import print_result
-    from towpath.core.errors import ConfigError
     from towpath.plan.prices import devices, links, named
     from towpath.plan.scaling import fabric_of, numbers_of_devices, step_of, strong, traffic_of, weak
     from towpath.plan.trace import trace_step
     from towpath.plan.words import scaling_page
 
-    if options.devices < 1:
-        raise ConfigError(f"--devices {options.devices}: expected 1 or more.")
-    device = named(devices(options.prices), options.on, "--on")
+    for name, value in (("--devices", options.devices), ("--tokens-per-second", options.tokens_per_second)):
+        if value is not None and value <= 0:
+            raise ConfigError(f"{name} {value:g}: expected more than 0.")
+    device = named(devices(options.prices), options.on or "H100", "--on")
     fabric = fabric_of(device, links(options.prices))
     model, train = config.model.for_tokenizer(config.tokenizer.vocab_size), config.train
     trace = trace_step(model, train)

@@ -52,6 +52,8 @@ class Step:
     """Forward and backward of one sequence."""
     update_seconds: float
     """Clipping and the optimizer."""
+    origin: str = ""
+    """Where the seconds are from, in words."""
 
     @property
     def seconds(self) -> float:
@@ -62,7 +64,10 @@ class Step:
         """The same where one device is known to learn from ``tokens_per_second``."""
         ratio = self.sequences * self.sequence_tokens / tokens_per_second / self.seconds
         return replace(
-            self, pass_seconds=self.pass_seconds * ratio, update_seconds=self.update_seconds * ratio
+            self,
+            pass_seconds=self.pass_seconds * ratio,
+            update_seconds=self.update_seconds * ratio,
+            origin="as measured",
         )
 
 
@@ -136,13 +141,15 @@ def step_of(trace: Trace, train: TrainConfig, sequence_tokens: int, place: Devic
     if isinstance(place, Machine):
         update = place.seconds(replace(trace, costs=trace.update))
         pass_seconds = (place.seconds(trace) - update) / sequences
+        origin = "as the plan tells for this machine"
     elif place.peak_flops is None:
         raise ConfigError(f'The price list does not say peak_flops of "{place.name}", nor was it measured.')
     else:
         speed = MOST_SHARE * place.peak_flops
         moving = trace.update.bytes / place.bandwidth if place.bandwidth else 0
         update, pass_seconds = trace.update.flops / speed + moving, passes.flops / speed / sequences
-    return Step(sequences, train.batch_size, sequence_tokens, pass_seconds, update)
+        origin = f"at {MOST_SHARE:.1%} of its peak in bf16 (PaLM's share)"
+    return Step(sequences, train.batch_size, sequence_tokens, pass_seconds, update, origin)
 
 
 def fabric_of(device: Device, links: Sequence[Link]) -> Fabric:

@@ -56,7 +56,8 @@ def scaling_page(
     strong, weak = curves
     lines = [
         f"{device.name}: {fabric.node.name} in nodes of {fabric.node_devices}, {fabric.network.name} between",
-        f"one device: {step.seconds:.3g} s a step of {step.sequences * step.sequence_tokens:,} tokens",
+        f"one device: {step.seconds:.3g} s a step of {step.sequences * step.sequence_tokens:,} tokens, "
+        f"{step.origin}",
         "",
         f"strong scaling: {step.sequences:,} sequences a step, whatever the number of devices",
         *_curve_lines(strong, device, tokens),
@@ -72,7 +73,8 @@ def scaling_page(
         "",
         "Left figure: all communication hidden behind computing that can hide it; right: none of it.",
         f"The largest batch here has {grown:,} tokens. Beyond a critical batch, about {critical} million at "
-        f"a loss of {_LOSS:g} nats a token (Kaplan et al. 2020, equation 1.4), a larger one saves few steps.",
+        f"a loss of {_LOSS:g} nats a token (Kaplan et al. 2020, equation 1.4),",
+        "a larger one saves few steps.",
     ]
     return "\n".join(lines)
 
