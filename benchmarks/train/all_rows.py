@@ -22,6 +22,8 @@ ROWS = (
     "mfu_fp32",
     "peak_memory_124m",
     "two_processes",
+    "loader",
+    "scaling",
     "time_to_loss",
 )
 WITH_PEERS = ("tokens_small_fp32", "tokens_124m_fp32", "peak_memory_124m")
