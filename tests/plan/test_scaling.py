@@ -12,6 +12,8 @@ import torch
 
 from towpath.core.config import change
 from towpath.core.errors import ConfigError
+from towpath.model.config import ModernConfig
+from towpath.model.size import count_parameters
 from towpath.plan.machine import Machine
 from towpath.plan.operations import Costs
 from towpath.plan.prices import Device, Link, devices, links, named
@@ -27,9 +29,10 @@ from towpath.plan.scaling import (
     traffic_of,
     weak,
 )
-from towpath.plan.trace import Trace
+from towpath.plan.trace import Trace, trace_step
 from towpath.plan.words import scaling_page
 from towpath.train.config import TrainConfig
+from towpath.train.parallel.sharded import blocks_of
 
 FABRIC = Fabric(
     node_devices=4,
@@ -156,6 +159,18 @@ def test_weights_are_counted_as_what_is_exchanged() -> None:
     assert traffic_of(mebibytes, 5 * 2**20 + 1, 3).messages == 6
     assert traffic("fsdp").messages == 4
     assert traffic("zero 3").size_bytes == 500  # DeepSpeed sends bf16
+
+
+def test_an_update_is_traced_once_a_step_and_fsdp_has_a_message_a_block() -> None:
+    model = ModernConfig(vocab_size=64, n_positions=16, n_embd=32, n_layer=2, n_head=2)
+    once, twice = (
+        trace_step(model, change(TRAIN, {"batch_size": 1, "gradient_accumulation_steps": n})) for n in (1, 2)
+    )
+    assert once.update == twice.update
+    assert once.update.flops == 0
+    assert once.update.bytes > 4 * once.weight_bytes  # weights, gradients and two moments are moved
+    assert once.blocks == len(blocks_of(model.layout())) == 2
+    assert once.weight_bytes == 4 * count_parameters(model)
 
 
 def test_every_device_of_the_list_says_how_it_is_connected() -> None:
