@@ -20,6 +20,11 @@ class BuildKernels(build_ext):
         return []
 
 
+def threads(source: Path) -> list[str]:
+    """The flag for a kernel that shares its work among threads."""
+    return ["-fopenmp"] if "#pragma omp" in source.read_text() else []
+
+
 def kernels() -> list[Extension]:
     """``_name`` for each ``name.cpp``."""
     return [
@@ -28,7 +33,8 @@ def kernels() -> list[Extension]:
             [str(source)],
             depends=sorted(map(str, source.parent.glob("*.h"))),
             language="c++",
-            extra_compile_args=FLAGS,
+            extra_compile_args=[*FLAGS, *threads(source)],
+            extra_link_args=threads(source),
             optional=True,
         )
         for source in sorted(Path("src/towpath").glob("*/kernels/*.cpp"))

@@ -205,7 +205,9 @@ def chosen(sight: Sight, **case: Any) -> tuple[str, str]:
 def test_the_table_says_which_runs() -> None:
     window, plain = Sight(pattern=PATTERNS["window"]), Sight()
     documents = Sight(documents=torch.zeros(1, 4096, dtype=torch.long))
-    assert chosen(plain)[0] == "sdpa"
+    assert chosen(plain)[0] == "tiled"
+    assert chosen(plain, n_queries=32)[0] == "sdpa"
+    assert chosen(plain, dropout=0.1)[0] == chosen(plain, dtype=torch.float64)[0] == "sdpa"
     assert chosen(window)[0] == chosen(documents)[0] == "blocked"
     assert chosen(window, n_queries=256, n_keys=256)[0] == "sdpa"
     assert chosen(window, n_queries=1)[0] == "blocked"  # a cache: the window's keys alone are read
@@ -231,6 +233,11 @@ def test_flash_is_first_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -
         ("flash", Sight(), {"device": "cuda", "dtype": torch.float16}, "flash-attn is not installed"),
         ("flex", Sight(), {}, "on a CPU it has no backward pass"),
         ("flex", Sight(), {"dropout": 0.1}, "no dropout of attention weights, and here it is 0.1"),
+        ("tiled", Sight(), {"device": "cuda"}, "it is for a CPU, and this is on cuda"),
+        ("tiled", Sight(), {"dtype": torch.bfloat16}, "it takes fp32, not bfloat16"),
+        ("tiled", Sight(mask=torch.ones(1, 1, dtype=torch.bool)), {}, "no mask, bias, pattern or documents"),
+        ("tiled", Sight(), {"n_keys": 8}, "more queries than keys"),
+        ("tiled", Sight(), {"dropout": 0.1}, "drops no attention weights"),
         ("flex", Sight(), {"device": "mps"}, "it needs a GPU, and this is on mps"),
     ],
 )
@@ -284,7 +291,8 @@ def test_explain_has_a_line_for_each_and_one_that_runs() -> None:
     text = explain(Sight(pattern=PATTERNS["window"]), Case(4096, 4096, differentiated=True))
     lines = text.splitlines()
     assert [line.split()[0] for line in lines] == [backend.name for backend in BACKENDS]
-    assert [line.split()[1] for line in lines] == ["cannot:", "cannot:", "runs:", "could:", "could:"]
+    verdicts = ["cannot:", "cannot:", "cannot:", "runs:", "could:", "could:"]
+    assert [line.split()[1] for line in lines] == verdicts
     asked = explain(Sight(backend="reference"), Case(8, 8))
     assert [line.split()[1] for line in asked.splitlines()].count("runs:") == 1
     assert asked.splitlines()[-1].split()[1] == "runs:"

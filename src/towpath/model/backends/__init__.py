@@ -17,13 +17,14 @@ from towpath.model.backends.flash import FLASH
 from towpath.model.backends.flex import FLEX
 from towpath.model.backends.reference import REFERENCE
 from towpath.model.backends.sdpa import SDPA
+from towpath.model.backends.tiled import TILED
 
 if TYPE_CHECKING:
     from towpath.model.sight import Sight
 
-BackendName = Literal["flash", "flex", "blocked", "sdpa", "reference"]
+BackendName = Literal["flash", "flex", "tiled", "blocked", "sdpa", "reference"]
 
-BACKENDS: tuple[Backend, ...] = (FLASH, FLEX, BLOCKED, SDPA, REFERENCE)
+BACKENDS: tuple[Backend, ...] = (FLASH, FLEX, TILED, BLOCKED, SDPA, REFERENCE)
 """The best first. SDPA can do everything, so what comes after it runs only when asked for."""
 
 _BY_NAME = {backend.name: backend for backend in BACKENDS}

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from towpath.model.sight import Sight
+
+_PLAIN = (Tensor, nn.Parameter)
 
 
 @dataclass(frozen=True)
@@ -29,12 +31,15 @@ class Case:
     dropout: float = 0.0
     differentiated: bool = False
     """Whether a backward pass may follow."""
+    in_memory: bool = True
+    """Whether these are plain tensors; traced and distributed ones have no numbers to point at."""
 
     @classmethod
     def of(cls, q: Tensor, k: Tensor, dropout: float) -> Case:
         """The case of queries (B, H, T, D) and keys (B, K, S, D)."""
         differentiated = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad)
-        return cls(q.shape[2], k.shape[2], q.device.type, q.dtype, dropout, differentiated)
+        in_memory = type(q) in _PLAIN and type(k) in _PLAIN
+        return cls(q.shape[2], k.shape[2], q.device.type, q.dtype, dropout, differentiated, in_memory)
 
 
 class Verdict(Protocol):
