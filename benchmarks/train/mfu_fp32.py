@@ -8,6 +8,7 @@ of a step as in PaLM's appendix B (``towpath.model.size``), where the causal hal
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 
 import torch
@@ -33,8 +34,7 @@ def product() -> Side:
 def main() -> None:
     options = arguments(__doc__, 12).parse_args()
     size = SIZES["small"].with_layers(options.layers)
-    sides = [ours(size), product(), nanogpt_settings(size)]
-    taken = in_turns(sides, options.rounds)
+    sides, taken = in_turns([partial(ours, size), product, partial(nanogpt_settings, size)], options.rounds)
     speeds = [
         [side.tokens * side.flops / seconds for seconds in one]
         for side, one in zip(sides, taken, strict=True)

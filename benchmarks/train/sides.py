@@ -1,8 +1,9 @@
 """Ours and the peers: each trains the same architecture on the same batches, a step at a time.
 
 - ours: the ``learn`` of ``towpath.train.loop``, with the preset ``gpt2``.
-- nanoGPT's settings in our model: GPT-2 layout without dropout, cross entropy of all logits at once,
-  AdamW as its train.py makes it on a CPU (not fused), decay on matrices alone, clipping at 1.
+- nanoGPT's settings in our model: GPT-2 layout without dropout, torch's attention and GELU instead of our
+  kernels, cross entropy of all logits at once, AdamW as its train.py makes it on a CPU (not fused), decay
+  on matrices alone, clipping at 1.
 - nanoGPT itself, of a checkout: its model.py and its optimizer.
 - HF Trainer with GPT2LMHeadModel of the installed transformers, in its own loop.
 - LitGPT: its model and its loss; GPT-NeoX's layout with rotary positions is what it has nearest.
@@ -20,6 +21,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from itertools import count
@@ -33,6 +35,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from towpath.model.config import DecoderConfig, GPT2Config
+from towpath.model.feed_forward import FeedForward
 from towpath.model.language_model import build
 from towpath.model.size import flops_per_token
 from towpath.train.batches import Batch
@@ -102,13 +105,13 @@ class Side:
     parameters: int
 
 
-def peers(size: Size, nanogpt: Path | None, litgpt: Path | None) -> list[Side]:
-    """All peers that are here; what is not is said."""
-    found = [nanogpt_settings(size), hf_trainer(size)]
+def peers(size: Size, nanogpt: Path | None, litgpt: Path | None) -> list[Callable[[], Side]]:
+    """What makes each peer that is here; what is not is said."""
+    found = [partial(nanogpt_settings, size), partial(hf_trainer, size)]
     if nanogpt:
-        found.append(nanogpt_itself(size, nanogpt))
+        found.append(partial(nanogpt_itself, size, nanogpt))
     if litgpt or importlib.util.find_spec("litgpt"):
-        found.append(litgpt_model(size, litgpt))
+        found.append(partial(litgpt_model, size, litgpt))
     else:
         print("LitGPT is left out: pip install litgpt, or give --litgpt WHEEL_OR_FOLDER")
     return found
@@ -148,6 +151,10 @@ def lean(size: Size) -> Side:
 def nanogpt_settings(size: Size) -> Side:
     """See the head of this file."""
     model = build(size.model(), seed=0)
+    model.backend = "sdpa"
+    for part in model.modules():
+        if isinstance(part, FeedForward):
+            part.activation = partial(F.gelu, approximate="none")
 
     def loss(x: Tensor, y: Tensor) -> Tensor:
         logits = model.logits(model.trunk(x))

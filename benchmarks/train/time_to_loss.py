@@ -21,6 +21,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -80,12 +81,12 @@ class Bench:
         """CPU seconds of a step of each side, of ``rounds`` in turn the median."""
         width, context = self.options.width, recipe("tiny").model.n_positions
         shape = (self.options.layers, width, width // 64, context, self.tokenizer.vocab_size)
-        size, sides = Size("both sides", *shape, self.options.batch), []
+        size, makes = Size("both sides", *shape, self.options.batch), []
         for side, rate in rates.items():
             config = self._config(side, self.options.steps, rate)
             model = config.model.for_tokenizer(self.tokenizer.vocab_size)
-            sides.append(in_our_loop(side, size, model, config.train))
-        return dict(zip(rates, map(median, in_turns(sides, rounds)), strict=True))
+            makes.append(partial(in_our_loop, side, size, model, config.train))
+        return dict(zip(rates, map(median, in_turns(makes, rounds)[1]), strict=True))
 
     def _config(self, side: str, steps: int, rate: float) -> RunConfig:
         width, heads = self.options.width, self.options.width // 64

@@ -8,6 +8,7 @@ torch's int8 product is a plain loop, and the row says so.
 
 from __future__ import annotations
 
+from functools import partial
 from statistics import median
 
 import torch
@@ -21,8 +22,8 @@ def main() -> None:
     options = arguments(__doc__, 2).parse_args()
     size = SIZES["small"].with_layers(options.layers)
     fast, plain = speeds(torch.device("cpu"))
-    sides = [ours(size, precision="int8"), ours(size, precision="fp32")]
-    taken = in_turns(sides, options.rounds)
+    makes = [partial(ours, size, precision=name) for name in ("int8", "fp32")]
+    sides, taken = in_turns(makes, options.rounds)
     rates = [side.tokens / median(seconds) for side, seconds in zip(sides, taken, strict=True)]
     products = f"an int8 product runs at {fast:.3g} Gop/s, an fp32 one at {plain:.3g}"
     print_row("tokens/s int8", rates, f"tokens/CPU-s, 1 thread; peer: own fp32; {products}; {size.what}")
