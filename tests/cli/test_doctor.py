@@ -182,8 +182,10 @@ def test_looking_for_help_does_not_import_torch() -> None:
 
 def test_the_attention_backends_are_told_with_the_one_that_runs_and_why() -> None:
     told = machine._attention()
-    assert set(told) == {"flash", "flex", "blocked", "sdpa", "reference"}
-    assert [name for name, verdict in told.items() if verdict.startswith("runs: ")] == ["sdpa"]
+    assert set(told) == {"flash", "flex", "tiled", "blocked", "sdpa", "reference"}
+    compiled = not told["tiled"].startswith("cannot: ")
+    runs = [name for name, verdict in told.items() if verdict.startswith("runs: ")]
+    assert runs == ["tiled" if compiled else "sdpa"]
     assert all(verdict.startswith(("runs: ", "could: ", "cannot: ")) for verdict in told.values())
     text = doctor.report(laptop(attention=told))
     assert "Attention, 2,048 tokens in training\n  flash         cannot: " in text
