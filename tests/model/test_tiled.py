@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tests.sanitized import check
 from towpath.model.backends import named, tiled
 from towpath.model.backends.case import Case
+from towpath.model.recomputing import Recomputing, recomputed
 from towpath.model.sight import Sight
 
 HEADS, WIDTH = 4, 24
@@ -102,6 +103,25 @@ def test_without_gradients_it_gives_the_same() -> None:
     with torch.no_grad():
         gathered = named("tiled").run(*parts, Sight(), 0.0)
     assert torch.equal(gathered, results("tiled", Sight(), parts)[0])
+
+
+@pytest.mark.parametrize(("recomputing", "times"), [(False, 1), ("selective", 1), (True, 2)])
+def test_selective_checkpointing_keeps_what_it_gives(
+    recomputing: Recomputing, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+    run = tiled._Call.run
+    monkeypatch.setattr(tiled._Call, "run", lambda self, name: (called.append(name), run(self, name)))
+    q, k, v = (part.detach().requires_grad_() for part in inputs(80, 80, 2))
+
+    class Gathers(nn.Module):
+        def forward(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            return named("tiled").run(q, k, v, Sight(), 0.0)
+
+    block = Gathers()
+    gathered = recomputed(block, (q, k, v), recomputing) if recomputing else block(q, k, v)
+    gathered.square().sum().backward()
+    assert called == ["attention"] * times + ["attention_back"]
 
 
 @pytest.mark.slow

@@ -20,6 +20,7 @@ Recomputing = bool | Literal["selective"]
 
 _aten = torch.ops.aten
 _DEAR = {
+    torch.ops.towpath.attention.default,
     _aten.mm.default,
     _aten.addmm.default,
     _aten._scaled_dot_product_flash_attention_for_cpu.default,

@@ -23,7 +23,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from towpath.core.native import library
 from towpath.model.backends.case import Backend, Case
@@ -48,35 +47,48 @@ def attend(
 ) -> Float[Tensor, "B H T D"]:
     """See ``Attend``."""
     scale = q.shape[-1] ** -0.5 if sight.scale is None else sight.scale
-    return _Tiled.apply(q, k, v, sight.causal, scale)  # pyright: ignore[reportReturnType]
+    return _attention(q, k, v, sight.causal, scale)[0]
 
 
-class _Tiled(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> Tensor:
-        q, k, v = (_side_by_side(x) for x in (q, k, v))
-        out = _tokens_first(q)
-        lse = q.new_empty(q.shape[:3])
-        call = _Call.of(q, k, v, causal=causal, scale=scale)
-        call.lse, call.out = lse.data_ptr(), _View.of(out)
-        call.run("attention")
-        ctx.save_for_backward(q, k, v, out, lse)
-        ctx.causal, ctx.scale = causal, scale
-        return out
+@torch.library.custom_op("towpath::attention", mutates_args=(), device_types="cpu")
+def _attention(q: Tensor, k: Tensor, v: Tensor, causal: bool, scale: float) -> tuple[Tensor, Tensor]:
+    """What is gathered, and the log of the sum of exponentials (B, H, T).
 
-    @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, grad_out: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor, None, None]:
-        q, k, v, out, lse = ctx.saved_tensors
-        grad_out = _side_by_side(grad_out)
-        grads = _tokens_first(q), _tokens_first(k), _tokens_first(v)
-        call = _Call.of(q, k, v, causal=ctx.causal, scale=ctx.scale)
-        call.lse, call.out, call.grad_out = lse.data_ptr(), _View.of(out), _View.of(grad_out)
-        call.grad_q, call.grad_k, call.grad_v = map(_View.of, grads)
-        call.run("attention_back")
-        return (*grads, None, None)
+    An operation of torch's own kind, so that selective checkpointing can keep what it gives.
+    """
+    q, k, v = (_side_by_side(x) for x in (q, k, v))
+    out, lse = _tokens_first(q), q.new_empty(q.shape[:3])
+    call = _Call.of(q, k, v, causal=causal, scale=scale)
+    call.lse, call.out = lse.data_ptr(), _View.of(out)
+    call.run("attention")
+    return out, lse
+
+
+@torch.library.custom_op("towpath::attention_back", mutates_args=(), device_types="cpu")
+def _attention_back(
+    grad_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, lse: Tensor, causal: bool, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of queries, keys and values."""
+    grad_out, q, k, v = (_side_by_side(x) for x in (grad_out, q, k, v))
+    grads = _tokens_first(q), _tokens_first(k), _tokens_first(v)
+    call = _Call.of(q, k, v, causal=causal, scale=scale)
+    call.lse, call.out, call.grad_out = lse.data_ptr(), _View.of(out), _View.of(grad_out)
+    call.grad_q, call.grad_k, call.grad_v = map(_View.of, grads)
+    call.run("attention_back")
+    return grads
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.causal, ctx.scale = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*tensors, *output)
+
+
+def _back(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return *_attention_back(grad_out, *ctx.saved_tensors, ctx.causal, ctx.scale), None, None
+
+
+_attention.register_autograd(_back, setup_context=_keep)
 
 
 class _View(ctypes.Structure):
