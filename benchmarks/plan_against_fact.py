@@ -1,6 +1,7 @@
 """Plan against fact: memory and time of 20 configurations, told before and measured after.
 
-Each configuration trains a few steps in a process of its own on one thread: seconds of the processor
+The configurations are drawn from ``--seed``: another seed gives twenty that nobody has seen.
+Each trains a few steps in a process of its own on one thread: seconds of the processor
 for a step after the first, and the largest resident memory. The plan sees none of it; it is
 calibrated first (``towpath.plan.machine``), on other models. Every configuration is one line of JSON;
 the last two are the 90th percentiles.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -28,52 +30,43 @@ from towpath.plan.machine import Machine, calibration
 from towpath.plan.trace import trace_step
 from towpath.train.config import TrainConfig
 
-# layout, width, layers, context, vocabulary, batch, optimizer, gradient checkpointing, more of the model
-CONFIGURATIONS: list[tuple[str, int, int, int, int, int, str, bool, dict[str, Any]]] = [
-    ("gpt2", 96, 4, 64, 1024, 16, "adamw", False, {"n_head": 3}),
-    ("gpt2", 128, 4, 128, 2048, 8, "muon", False, {}),
-    ("modern", 128, 4, 256, 4096, 4, "adamw", False, {}),
-    ("modern", 192, 4, 128, 8192, 16, "muon", False, {"tie_embeddings": False}),
-    ("gpt2", 192, 6, 512, 4096, 2, "adamw", True, {}),
-    ("gpt2", 256, 4, 256, 8192, 4, "adamw", False, {"dropout": 0.1}),
-    ("modern", 256, 6, 512, 4096, 2, "muon", False, {"n_kv_head": 2}),
-    ("modern", 256, 4, 1024, 2048, 1, "adamw", False, {}),
-    ("gpt2", 256, 6, 1024, 4096, 2, "adamw", True, {}),
-    ("modern", 320, 5, 256, 16384, 2, "muon", True, {}),
-    ("gpt2", 384, 6, 256, 8192, 2, "adamw", False, {}),
-    ("modern", 384, 6, 128, 32000, 4, "adamw", False, {}),
-    ("gpt2", 384, 4, 512, 32000, 1, "muon", False, {}),
-    ("modern", 448, 6, 256, 4096, 4, "adamw", True, {}),
-    ("gpt2", 512, 6, 128, 16384, 4, "adamw", False, {"dropout": 0.1}),
-    ("modern", 512, 8, 256, 8192, 1, "muon", False, {"n_kv_head": 2}),
-    ("gpt2", 512, 8, 512, 4096, 1, "muon", True, {}),
-    ("modern", 512, 8, 1024, 16384, 1, "adamw", False, {}),
-    ("gpt2", 640, 10, 128, 16384, 2, "adamw", False, {}),
-    ("modern", 576, 10, 64, 32000, 4, "muon", True, {"n_kv_head": 3}),
-]
+CONFIGURATIONS = 20
+WIDTHS, LAYERS, CONTEXTS = (96, 128, 192, 256, 320, 384, 512, 640), range(3, 11), (64, 128, 256, 512, 1024)
+VOCABULARIES, TOKENS, CHECKPOINTING = (1024, 2048, 4096, 8192, 16384, 32000), 2048, (False, False, True)
 QUICK_SECONDS = 2.0
 """A step that is planned to take less is repeated once more."""
 
 
-def settings(number: int) -> dict[str, Any]:
-    """Model and training of configuration ``number``."""
-    kind, width, layers, context, vocabulary, batch, optimizer, again, more = CONFIGURATIONS[number]
-    sizes = {"n_embd": width, "n_layer": layers, "n_head": width // 64, "n_positions": context}
-    plain = {"dropout": 0.0} if kind == "gpt2" else {}
+def settings(seed: int, number: int) -> dict[str, Any]:
+    """Model and training of configuration ``number``, drawn: none was chosen for what it gives."""
+    draw = random.Random(f"{seed} {number}")
+    kind, width, context = draw.choice(("gpt2", "modern")), draw.choice(WIDTHS), draw.choice(CONTEXTS)
+    heads = max(1, width // 64)
+    sizes = {
+        "n_embd": width,
+        "n_layer": draw.choice(LAYERS),
+        "n_head": heads,
+        "n_positions": context,
+        "vocab_size": draw.choice(VOCABULARIES),
+    }
+    more = {"dropout": draw.choice((0.0, 0.1))}
+    if kind == "modern":
+        divisors = [size for size in range(1, heads + 1) if heads % size == 0]
+        more = {"n_kv_head": draw.choice(divisors), "tie_embeddings": draw.choice((True, False))}
     train = {
-        "batch_size": batch,
+        "batch_size": max(1, draw.choice((1, 2, 4)) * TOKENS // 4 // context),
         "gradient_accumulation_steps": 1,
-        "optimizer": {"type": optimizer},
-        "gradient_checkpointing": again,
+        "optimizer": {"type": draw.choice(("adamw", "muon"))},
+        "gradient_checkpointing": draw.choice(CHECKPOINTING),
         "threads": 1,
         "device": "cpu",
     }
-    return {"model": {"type": kind, **sizes, "vocab_size": vocabulary, **plain, **more}, "train": train}
+    return {"model": {"type": kind, **sizes, **more}, "train": train}
 
 
-def row(number: int, machine: Machine) -> dict[str, Any]:
+def row(seed: int, number: int, machine: Machine) -> dict[str, Any]:
     """What was told of configuration ``number`` and what it took."""
-    asked = settings(number)
+    asked = settings(seed, number)
     model = TypeAdapter(ModelConfig).validate_python(asked["model"])
     trace = trace_step(model, TrainConfig.model_validate(asked["train"]))
     seconds, peak = machine.seconds(trace), machine.peak_bytes(trace)
@@ -90,6 +83,7 @@ def row(number: int, machine: Machine) -> dict[str, Any]:
     assert fact["parameters"] == count_parameters(model)
     return {
         "number": number,
+        "what": what_of(asked),
         "parameters": fact["parameters"],
         "seconds": [round(seconds, 3), round(spent, 3)],
         "memory_mb": [round(peak / 1e6), round(fact["peak_bytes"] / 1e6)],
@@ -98,12 +92,21 @@ def row(number: int, machine: Machine) -> dict[str, Any]:
     }
 
 
+def what_of(asked: dict[str, Any]) -> str:
+    """A configuration in a few words."""
+    model, train = asked["model"], asked["train"]
+    again = ", checkpointing" if train["gradient_checkpointing"] else ""
+    sizes = f"{model['n_layer']}x{model['n_embd']}, {train['batch_size']}x{model['n_positions']}"
+    return f"{model['type']} {sizes}, vocabulary {model['vocab_size']}, {train['optimizer']['type']}{again}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--home", type=Path, default=Path("work"))
-    parser.add_argument("--only", default=f"0-{len(CONFIGURATIONS) - 1}", help="numbers first-last")
+    parser.add_argument("--only", default=f"0-{CONFIGURATIONS - 1}", help="numbers first-last")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of configurations")
     parser.add_argument("--again", action="store_true", help="calibrate anew")
     options = parser.parse_args()
     machine = calibration(options.home, threads=1, again=options.again)
@@ -111,7 +114,7 @@ def main() -> None:
     first, last = map(int, options.only.split("-"))
     rows = []
     for number in range(first, last + 1):
-        rows.append(row(number, machine))
+        rows.append(row(options.seed, number, machine))
         print(json.dumps(rows[-1]), flush=True)
     for what, must in (("memory", 0.10), ("time", 0.15)):
         error = float(np.quantile([abs(one[f"{what}_error"]) for one in rows], 0.9))
