@@ -15,12 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
+from towpath.model.backends import tiled
+
 Recomputing = bool | Literal["selective"]
 """False: nothing; True: all of each block; "selective": what is cheap."""
 
 _aten = torch.ops.aten
 _DEAR = {
-    torch.ops.towpath.attention.default,
+    tiled.OPERATION,
     _aten.mm.default,
     _aten.addmm.default,
     _aten._scaled_dot_product_flash_attention_for_cpu.default,

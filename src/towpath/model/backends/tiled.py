@@ -89,6 +89,7 @@ def _back(ctx: Any, grad_out: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
 
 
 _attention.register_autograd(_back, setup_context=_keep)
+OPERATION = torch.ops.towpath.attention.default
 
 
 class _View(ctypes.Structure):
