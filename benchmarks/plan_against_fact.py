@@ -34,7 +34,7 @@ CONFIGURATIONS = 20
 WIDTHS, LAYERS, CONTEXTS = (96, 128, 192, 256, 320, 384, 512, 640), range(3, 11), (64, 128, 256, 512, 1024)
 VOCABULARIES, TOKENS, CHECKPOINTING = (1024, 2048, 4096, 8192, 16384, 32000), 2048, (False, False, True)
 QUICK_SECONDS = 2.0
-"""A step that is planned to take less is repeated once more."""
+"""A step that is planned to take less is repeated more often."""
 
 
 def settings(seed: int, number: int) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def row(seed: int, number: int, machine: Machine) -> dict[str, Any]:
     model = TypeAdapter(ModelConfig).validate_python(asked["model"])
     trace = trace_step(model, TrainConfig.model_validate(asked["train"]))
     seconds, peak = machine.seconds(trace), machine.peak_bytes(trace)
-    steps = 4 if seconds < QUICK_SECONDS else 2
+    steps = 6 if seconds < QUICK_SECONDS else 3
     answer = subprocess.run(
         [sys.executable, "-m", "towpath.plan.measure", json.dumps({**asked, "steps": steps})],
         capture_output=True,

@@ -34,7 +34,7 @@ from towpath.plan.timing import fit_seconds, seconds_of
 from towpath.plan.trace import Trace, trace_step
 from towpath.train.config import TrainConfig
 
-_VERSION = 3
+_VERSION = 4
 """Another number measures anew: what is fitted, or how, has changed."""
 
 

@@ -39,9 +39,11 @@ _SLOW = {
     "rsqrt",
     "sqrt",
 }
-_SLOW |= {"softmax", "_softmax", "_safe_softmax", "_log_softmax", "_softmax_backward_data", "bernoulli_"}
-_SLOW |= {"sin", "cos", "embedding_dense_backward", "scatter_add_", "gather", "native_dropout"}
+_SLOW |= {"softmax", "_softmax", "_safe_softmax", "_log_softmax", "_softmax_backward_data"}
+_SLOW |= {"sin", "cos", "embedding_dense_backward", "scatter_add_", "gather"}
 """Operations that compute more than they move."""
+_RANDOM = {"bernoulli_", "native_dropout"}
+"""Operations that draw a random number for each that they write."""
 
 
 @dataclass
@@ -58,6 +60,8 @@ class Costs:
     """Read and written by operations that do little else."""
     slow_bytes: float = 0
     """Read and written by operations that compute an exponential or look things up for each number."""
+    random_bytes: float = 0
+    """Read and written by operations that draw random numbers: dropout."""
     new_bytes: float = 0
     """Of memory taken."""
     operations: float = 0
@@ -103,6 +107,8 @@ def costs_of(function: Any, read: Sequence[Tensor], written: Sequence[Tensor], n
         return Costs(attention_flops=flops, bytes=moved, new_bytes=new_bytes, operations=1)
     if packet.__name__ in _SLOW:
         return Costs(slow_bytes=moved, new_bytes=new_bytes, operations=1)
+    if packet.__name__ in _RANDOM:
+        return Costs(random_bytes=moved, new_bytes=new_bytes, operations=1)
     return Costs(bytes=moved, new_bytes=new_bytes, operations=1)
 
 

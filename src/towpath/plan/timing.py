@@ -1,8 +1,8 @@
 """Seconds of a training step: a weighted sum of what its operations compute and move.
 
-Products of wide and of narrow matrices, fused attention, bytes moved, bytes of slow operations and the
-number of operations each have a weight (``towpath.plan.operations`` says what is what). The weights are
-fitted by least squares of the relative error to steps measured on the machine, none of them negative.
+Products of wide and of narrow matrices, fused attention, bytes moved, bytes of slow and of random operations
+and the number of operations each have a weight (``towpath.plan.operations`` says what is what). The weights
+are fitted by least squares of the relative error to steps measured on the machine, none of them negative.
 """
 
 from __future__ import annotations
@@ -14,7 +14,15 @@ import numpy as np
 
 from towpath.plan.operations import Costs
 
-FEATURES = ("product_flops", "narrow_product_flops", "attention_flops", "bytes", "slow_bytes", "operations")
+FEATURES = (
+    "product_flops",
+    "narrow_product_flops",
+    "attention_flops",
+    "bytes",
+    "slow_bytes",
+    "random_bytes",
+    "operations",
+)
 
 
 def seconds_of(costs: Costs, weights: Mapping[str, float]) -> float:
