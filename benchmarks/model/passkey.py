@@ -8,8 +8,9 @@ positions it never saw, with scaled positions (``towpath.model.extend``), and tr
 steps, as ``towpath train --extend`` does. Every figure is the share of keys named to the last digit,
 over five depths; the last line is JSON.
 
-`--steps 1400 --more-steps 300 --factors 2`, 2 layers of 128, one seed, 6 minutes on one core: 0.83 are found at
-256 tokens. At 512: 0.28 as it is, 0.13 with NTK and 0.10 with YaRN scaling alone, 0.58 trained on for 300 steps.
+`--steps 1400 --more-steps 300 --factors 2`, 2 layers of 128, one seed, 6 minutes on one core: 0.83 are found
+at 256 tokens. At 512: 0.28 as it is, 0.13 with NTK and 0.10 with YaRN scaling alone, 0.58 trained on for 300
+steps.
 """
 
 from __future__ import annotations
