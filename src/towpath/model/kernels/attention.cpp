@@ -9,14 +9,7 @@
 #include <cmath>
 #include <cstdint>
 
-#include "exp.h"
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("no-trapping-math")))
-#else
-#define VECTORS
-#endif
-#define PUBLIC extern "C" __attribute__((visibility("default")))
+#include "vectors.h"
 
 typedef void (*Sgemm)(const char *, const char *, const int *, const int *, const int *, const float *,
                       const float *, const int *, const float *, const int *, const float *, float *,

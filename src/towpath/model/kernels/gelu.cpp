@@ -6,14 +6,7 @@
 
 #include <cstdint>
 
-#include "exp.h"
-
-#if defined(__x86_64__) && defined(__GNUC__)
-#define VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("no-trapping-math")))
-#else
-#define VECTORS
-#endif
-#define PUBLIC extern "C" __attribute__((visibility("default")))
+#include "vectors.h"
 
 static inline __attribute__((always_inline)) float share_below(float x, float density) {
     // Phi(x); density = exp(-x^2 / 2).

@@ -1,10 +1,18 @@
-// exp(x) for x <= 0, to the last digits of fp32; plain, so that the compiler makes vectors of it.
+// What the kernels share: functions compiled for several widths of vectors, and the exponential.
 
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 
+#if defined(__x86_64__) && defined(__GNUC__)
+#define VECTORS __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), optimize("no-trapping-math")))
+#else
+#define VECTORS
+#endif
+#define PUBLIC extern "C" __attribute__((visibility("default")))
+
+// exp(x) for x <= 0, to the last digits of fp32; plain, so that the compiler makes vectors of it.
 static inline __attribute__((always_inline)) float exp_of_negative(float x) {
     // 2^n * 2^f by a shift of the exponent and the series of 2^f up to f^6, |f| <= 1/2.
     float y = x * 1.44269504088896341f;
