@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from tests.sanitized import check
 from towpath.model.backends import named, tiled
 from towpath.model.backends.case import Case
+from towpath.model.kernels import attention as kernel
 from towpath.model.recomputing import Recomputing, recomputed
 from towpath.model.sight import Sight
 
@@ -110,8 +111,8 @@ def test_selective_checkpointing_keeps_what_it_gives(
     recomputing: Recomputing, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called = []
-    run = tiled._Call.run
-    monkeypatch.setattr(tiled._Call, "run", lambda self, name: (called.append(name), run(self, name)))
+    run = kernel._Call.run
+    monkeypatch.setattr(kernel._Call, "run", lambda self, name: (called.append(name), run(self, name)))
     q, k, v = (part.detach().requires_grad_() for part in inputs(80, 80, 2))
 
     class Gathers(nn.Module):

@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 
-from towpath.model.backends import tiled
+from towpath.model.kernels import attention
 
 Recomputing = bool | Literal["selective"]
 """False: nothing; True: all of each block; "selective": what is cheap."""
 
 _aten = torch.ops.aten
 _DEAR = {
-    tiled.OPERATION,
+    attention.OPERATION,
     _aten.mm.default,
     _aten.addmm.default,
     _aten._scaled_dot_product_flash_attention_for_cpu.default,

@@ -1,4 +1,4 @@
-// Attention and its gradients, a block of queries of one head at a time: see tiled.py.
+// Attention and its gradients, a block of queries of one head at a time: see attention.py.
 //
 // A block's scores (rows x keys that some of them see) stay in the cache from the product that makes them to
 // the one that uses them, and the keys after a causal block are never touched. All products are calls of the
@@ -15,7 +15,7 @@ typedef void (*Sgemm)(const char *, const char *, const int *, const int *, cons
                       const float *, const int *, const float *, const int *, const float *, float *,
                       const int *);
 
-const int64_t BLOCK = 64;  // queries; as BLOCK_QUERIES of tiled.py
+const int64_t BLOCK = 64;  // queries; as BLOCK_QUERIES of attention.py
 
 struct View {  // (batch, heads, tokens, width) of floats; those of a token lie side by side
     float *start;
