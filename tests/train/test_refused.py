@@ -37,6 +37,10 @@ REFUSED = {
         ["train.warmup_steps=9", "train.max_steps=9"],
         "= 9 .*= 9. Try warmup_steps = 0",
     ),
+    "a decay that begins within the warmup": (
+        ['train.schedule={type="wsd",decay_ratio=1.0}', "train.warmup_steps=32"],
+        "decay_ratio = 1 of max_steps = 320 .*warmup_steps = 32. Try decay_ratio = 0.9",
+    ),
     "two precisions": (["train.fp16=true", "train.precision=bf16"], 'fp16 = true contradicts.*"bf16"'),
     "fp8 on a CPU": (
         ["train.precision=fp8", "train.device=cpu"],
@@ -174,6 +178,15 @@ def test_a_window_that_no_span_fits_into_is_refused() -> None:
     with pytest.raises(TowpathError, match="n_positions"):
         check_start(T5Config(n_positions=1), train)
     check_start(T5Config(n_positions=512), train)
+
+
+@pytest.mark.parametrize("pattern", ["sliding_window", "sinks", "longformer"])
+def test_a_window_that_hides_nothing_is_refused(pattern: str) -> None:
+    table = f'model.attention={{type="{pattern}",window_tokens=%d}}'
+    config = run_of([table % 256])
+    with pytest.raises(ConfigError, match=r"window_tokens = 256 .*n_positions = 256. Try window_tokens = 64"):
+        check_start(config.model, config.train)
+    check_start(run_of([table % 64]).model, config.train)
 
 
 def test_the_path_refuses_before_it_reads_a_document(

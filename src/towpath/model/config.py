@@ -91,6 +91,8 @@ class DecoderConfig(TransformerConfig):
     """What every decoder has."""
 
     family = "decoder"
+    attention: Annotated[Pattern, PATTERNS.choice("full")] = Full()
+    """What tokens see: full, sliding_window, block_sparse, longformer or sinks."""
 
     def layout(self) -> Decoder:
         """See ``TransformerConfig.layout``."""
@@ -107,8 +109,6 @@ class GPT2Config(DecoderConfig):
     """Share of channels dropped in training: embeddings, attention weights and block outputs."""
     positions: Annotated[PositionsConfig, POSITIONS.choice("learned")] = LearnedConfig()
     """How tokens know their order: learned, sinusoidal, rope, alibi, t5 or none."""
-    attention: Annotated[Pattern, PATTERNS.choice("full")] = Full()
-    """What tokens see: full, sliding_window, block_sparse, longformer or sinks."""
 
     @model_validator(mode="after")
     def _heads_divide_the_width(self) -> Self:
@@ -138,8 +138,6 @@ class ModernConfig(DecoderConfig):
     """Channels of one head. Left out: n_embd / n_head."""
     positions: Annotated[PositionsConfig, POSITIONS.choice("rope")] = RopeConfig()
     """How tokens know their order: learned, sinusoidal, rope, alibi, t5 or none."""
-    attention: Annotated[Pattern, PATTERNS.choice("full")] = Full()
-    """What tokens see: full, sliding_window, block_sparse, longformer or sinks."""
     norm_epsilon: float = Field(default=1e-6, gt=0)
     """Added to the mean square in every RMSNorm."""
     tie_embeddings: bool = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from towpath.model.config import DecoderConfig
 from towpath.train.config import TrainConfig
 from towpath.train.objectives import check_fits
 
@@ -18,7 +19,7 @@ def check_start(model: TransformerConfig, config: TrainConfig) -> None:
     """Refuse settings that this machine or this job can't train by.
 
     Raises:
-        ConfigError: the objective does not fit the model or its context.
+        ConfigError: the objective or the attention's window does not fit the model or its context.
         MissingPackageError: says which line installs it.
         TrainError: no such device, or not the processes that the settings need.
     """
@@ -26,5 +27,7 @@ def check_start(model: TransformerConfig, config: TrainConfig) -> None:
 
     check_fits(config.objective, model)
     config.objective.window_ids(model.n_positions)
+    if isinstance(model, DecoderConfig):
+        model.attention.check(model.n_positions)
     check_device(config)
     config.parallel.check_job(config, model)

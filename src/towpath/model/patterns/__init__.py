@@ -17,6 +17,7 @@ from pydantic import Field
 
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
+from towpath.core.errors import ConfigError
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +66,29 @@ class Pattern(Section):
         May hold more than they see, never less; sorted and apart from each other.
         """
         return [(0, n_tokens)]
+
+    def check(self, n_positions: int) -> None:
+        """Refuse what makes no sense in a context of ``n_positions`` tokens.
+
+        Raises:
+            ConfigError: with both numbers and a value that works.
+        """
+
+
+class WindowPattern(Pattern):
+    """What every pattern with a window has."""
+
+    window_tokens: int = Field(default=1024, ge=1)
+    """How many tokens a query sees back, itself counted."""
+
+    def check(self, n_positions: int) -> None:
+        """See ``Pattern.check``: a window as long as the context hides nothing."""
+        if self.window_tokens >= n_positions > 1:
+            raise ConfigError(
+                f"model.attention.window_tokens = {self.window_tokens} hides nothing in a context of "
+                f"model.n_positions = {n_positions}. Try window_tokens = {max(1, n_positions // 4)}, or "
+                f'model.attention.type = "full".'
+            )
 
 
 def joined(ranges: Iterable[tuple[int, int]], n_tokens: int) -> list[tuple[int, int]]:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from towpath.model.patterns import Pattern, joined
+from towpath.model.patterns import WindowPattern, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor
 
 
-class Longformer(Pattern):
+class Longformer(WindowPattern):
     """A token sees those fewer than ``window_tokens`` away and the global ones; those see everything."""
 
     type: Literal["longformer"] = "longformer"

@@ -10,21 +10,19 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from towpath.model.patterns import Pattern, joined
+from towpath.model.patterns import WindowPattern, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor
 
 
-class Sinks(Pattern):
+class Sinks(WindowPattern):
     """A token sees the first ``sink_tokens`` and those fewer than ``window_tokens`` away."""
 
     type: Literal["sinks"] = "sinks"
     sink_tokens: int = Field(default=4, ge=0)
     """First tokens that all others see; 4 in the paper."""
-    window_tokens: int = Field(default=1024, ge=1)
-    """How many tokens a query sees back, itself counted."""
 
     def sees(self, query: Int[Tensor, "*#D"], key: Int[Tensor, "*#D"], n_tokens: int) -> Bool[Tensor, "*#D"]:
         """See ``Pattern.sees``."""

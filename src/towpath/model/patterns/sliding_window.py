@@ -8,21 +8,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from towpath.model.patterns import Pattern, joined
+from towpath.model.patterns import WindowPattern, joined
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
     from torch import Tensor
 
 
-class SlidingWindow(Pattern):
+class SlidingWindow(WindowPattern):
     """A token sees itself and those fewer than ``window_tokens`` away."""
 
     type: Literal["sliding_window"] = "sliding_window"
-    window_tokens: int = Field(default=1024, ge=1)
-    """How many tokens a query sees back, itself counted."""
 
     def sees(self, query: Int[Tensor, "*#D"], key: Int[Tensor, "*#D"], n_tokens: int) -> Bool[Tensor, "*#D"]:
         """See ``Pattern.sees``."""

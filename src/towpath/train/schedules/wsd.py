@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -26,3 +27,13 @@ class WarmupStableDecayConfig(ScheduleConfig):
         decay_share = self.decay_ratio * train.max_steps / max(1, train.max_steps - train.warmup_steps)
         left = (1 - progress) / decay_share if decay_share else 1.0
         return self.final_ratio + (1 - self.final_ratio) * min(1.0, left)
+
+    def check(self, train: TrainConfig) -> None:
+        """See ``ScheduleConfig.check``: a decay that begins within the warmup leaves out the peak."""
+        after_warmup = 1 - train.warmup_steps / train.max_steps
+        if self.decay_ratio > after_warmup:
+            fits = math.floor(100 * after_warmup) / 100
+            raise ValueError(
+                f"schedule.decay_ratio = {self.decay_ratio:g} of max_steps = {train.max_steps} begins within "
+                f"warmup_steps = {train.warmup_steps}. Try decay_ratio = {fits:g}."
+            )
