@@ -45,6 +45,7 @@ def run(options: argparse.Namespace) -> int:
     from towpath.plan.plan import make_plan
     from towpath.plan.prices import devices
     from towpath.plan.remedies import remedies
+    from towpath.plan.trial import tried
     from towpath.plan.words import page
 
     config = read_run_file(options).config
@@ -57,6 +58,8 @@ def run(options: argparse.Namespace) -> int:
     if not options.no_measure:
         print("plan: measuring this machine where it is not known yet", file=sys.stderr)
         machine = calibration(home, config.train.threads, again=options.measure)
+        print("plan: trying a few steps of the model where it was not tried yet", file=sys.stderr)
+        machine = tried(home, machine, config.model.for_tokenizer(config.tokenizer.vocab_size), config.train)
     plan = make_plan(config, home, machine, entries)
     changes = remedies(config, plan, home, machine) if plan.lacks else []
     facts = {

@@ -58,6 +58,7 @@ def _tell_plan(path: RunPath, until: str | None) -> None:
     from towpath.core.files import readable_json, write_durably
     from towpath.plan.machine import calibration_of_before
     from towpath.plan.plan import make_plan
+    from towpath.plan.trial import tried
     from towpath.plan.words import short, warnings
     from towpath.recipes.report import PLAN
     from towpath.recipes.run_config import STAGES
@@ -71,7 +72,11 @@ def _tell_plan(path: RunPath, until: str | None) -> None:
     if place.exists() and json.loads(place.read_bytes()).get("config") == planned["config"]:
         return
     try:
-        plan = make_plan(path.config, home, calibration_of_before(home, path.config.train.threads))
+        machine = calibration_of_before(home, path.config.train.threads)
+        model = path.config.model.for_tokenizer(path.config.tokenizer.vocab_size)
+        if machine is not None:
+            machine = tried(home, machine, model, path.config.train, run=False)
+        plan = make_plan(path.config, home, machine)
     except ConfigError as error:
         print(f"plan: {error}", file=sys.stderr)
         return

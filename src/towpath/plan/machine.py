@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -33,6 +33,22 @@ from towpath.plan.memory import resident_peak
 from towpath.plan.timing import fit_seconds, seconds_of
 from towpath.plan.trace import Trace, trace_step
 from towpath.train.config import TrainConfig
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A few real steps of a model (``towpath.plan.trial``) and what they took."""
+
+    layers: int
+    batch_size: int
+    steps: int
+    seconds: float
+    """Of a step: the median of those after the first."""
+    peak_bytes: int
+    time_ratio: float
+    heap_ratio: float
+    """Measured over told, of a step's seconds and of memory beyond the baseline."""
+
 
 _VERSION = 4
 """Another number measures anew: what is fitted, or how, has changed."""
@@ -85,6 +101,15 @@ class Machine:
     worst_memory_error: float
     """Largest relative errors of the fits on what they were fitted to."""
     measured_in_seconds: float
+    heap_ratio: float = 1.0
+    """Memory beyond the baseline that a trial took, over what was told of it."""
+    trial: Trial | None = None
+    """What ``weights`` and ``heap_ratio`` were corrected by."""
+
+    def corrected(self, trial: Trial) -> Machine:
+        """This machine, so that it tells of the trial what the trial took."""
+        weights = {name: weight * trial.time_ratio for name, weight in self.weights.items()}
+        return replace(self, weights=weights, heap_ratio=trial.heap_ratio, trial=trial)
 
     def seconds(self, trace: Trace) -> float:
         """Of one training step."""
@@ -92,7 +117,7 @@ class Machine:
 
     def peak_bytes(self, trace: Trace) -> int:
         """Most resident memory of a process that trains."""
-        return self.baseline_bytes + resident_peak(trace.events, self.pinned_share)
+        return self.baseline_bytes + round(self.heap_ratio * resident_peak(trace.events, self.pinned_share))
 
 
 def calibration(home: Path, threads: int | None = None, *, again: bool = False) -> Machine:
@@ -131,8 +156,8 @@ def _key(threads: int) -> dict[str, Any]:
 
 def _measured(threads: int) -> Machine:
     start = time.monotonic()
-    found = _answer(threads, "towpath.plan.probe", str(threads), json.dumps(PROBES))
-    alone = _answer(threads, "towpath.plan.measure", json.dumps(PROBES[0]))
+    found = answer(threads, "towpath.plan.probe", str(threads), json.dumps(PROBES))
+    alone = answer(threads, "towpath.plan.measure", json.dumps(PROBES[0]))
     traces = [_trace_of(probe) for probe in PROBES]
     seconds = [median(run["seconds"][1:]) for run in found["runs"]]
     weights = fit_seconds([trace.costs for trace in traces], seconds)
@@ -160,14 +185,18 @@ def _trace_of(probe: Mapping[str, Any]) -> Trace:
     return trace_step(model, TrainConfig.model_validate(probe["train"]))
 
 
-def _answer(threads: int, *module_and_arguments: str) -> dict[str, Any]:
-    """What a module prints, run in a process of its own with ``threads`` threads."""
+def answer(threads: int, *module_and_arguments: str) -> dict[str, Any]:
+    """What a module prints, run in a process of its own with ``threads`` threads.
+
+    Raises:
+        TowpathError: the process failed, with the end of what it said.
+    """
     surroundings = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     command = [sys.executable, "-m", *module_and_arguments]
-    answer = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
-    if answer.returncode:
-        raise TowpathError(f"This machine could not be measured for the plan: {answer.stderr.strip()[-500:]}")
-    return json.loads(answer.stdout)
+    ran = subprocess.run(command, capture_output=True, text=True, env=surroundings, check=False)
+    if ran.returncode:
+        raise TowpathError(f"This machine could not be measured for the plan: {ran.stderr.strip()[-500:]}")
+    return json.loads(ran.stdout)
 
 
 def _fit_memory(traces: Sequence[Trace], peaks: Sequence[int]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from towpath.core.units import size
-from towpath.plan.machine import Machine
+from towpath.plan.machine import Machine, Trial
 from towpath.plan.plan import Plan
 from towpath.plan.prices import Device
 from towpath.plan.remedies import Remedy
@@ -144,6 +144,7 @@ def _time_lines(plan: Plan, machine: Machine | None) -> Iterator[str]:
     share = plan.flops / plan.steps / plan.seconds_a_step / machine.matmul_flops
     yield _row("time", f"{duration(plan.seconds)}, {plan.seconds_a_step:.3g} s a step, validations included")
     yield _row("  machine", f"{machine.processor}, {machine.threads} threads, torch {machine.torch}")
+    yield _row("  tried", _trial(machine.trial))
     yield _row(
         "  matrix products", f"{machine.matmul_flops / 1e9:.0f} GFLOP/s, of which {share:.0%} are used"
     )
@@ -154,6 +155,13 @@ def _time_lines(plan: Plan, machine: Machine | None) -> Iterator[str]:
         yield _row("  cost", f"{plan.cost[0]:.2f} {plan.cost[1]}")
     if plan.kilowatt_hours is None and plan.cost is None:
         yield _row("  energy, cost", 'unknown: an entry "here" in a price list says what this machine takes')
+
+
+def _trial(trial: Trial | None) -> str:
+    if trial is None:
+        return "nothing of this model: told from small ones"
+    what = f"{trial.steps} steps of {trial.layers} layers, {trial.batch_size} sequences a pass"
+    return f"{what}: {trial.seconds:.3g} s each, {size(trial.peak_bytes)}"
 
 
 def _loss_lines(plan: Plan) -> Iterator[str]:
