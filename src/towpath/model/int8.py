@@ -21,6 +21,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from towpath.model.kernels import int8 as kernel
+
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8
 
@@ -36,35 +38,41 @@ def quantized(x: Float[Tensor, "R C"], dim: int) -> tuple[Int8[Tensor, "R C"], F
     return (x / scales).round_().to(torch.int8), scales
 
 
-def product(left: Float[Tensor, "R K"], right: Float[Tensor, "K C"]) -> Float[Tensor, "R C"]:
-    """``left @ right`` in integers."""
+def product(
+    left: Float[Tensor, "R K"], right: Float[Tensor, "K C"], bias: Float[Tensor, " C"] | None = None
+) -> Float[Tensor, "R C"]:
+    """``left @ right + bias``, the product in integers."""
+    if kernel.can_run(left, right, bias):
+        return kernel.product(left, right, bias)
     (left_codes, left_scales), (right_codes, right_scales) = quantized(left, 1), quantized(right, 0)
     whole = _int_mm(left_codes.contiguous(), right_codes)
-    return whole.to(left.dtype).mul_(left_scales).mul_(right_scales.to(left.dtype))
+    out = whole.to(left.dtype).mul_(left_scales).mul_(right_scales.to(left.dtype))
+    return out if bias is None else out.add_(bias)
 
 
 class _Int8Linear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(x, weight.T)
+        ctx.with_bias = bias is not None
+        return product(x, weight.T, bias)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
         x, weight = ctx.saved_tensors
-        return product(grad, weight).to(x.dtype), product(grad.T, x).to(weight.dtype)
+        grad_x, grad_weight = product(grad, weight).to(x.dtype), product(grad.T, x).to(weight.dtype)
+        return grad_x, grad_weight, grad.sum(0).to(weight.dtype) if ctx.with_bias else None
 
 
 def int8_linear(
     x: Float[Tensor, "*N I"], weight: Float[Tensor, "O I"], bias: Float[Tensor, " O"] | None = None
 ) -> Float[Tensor, "*N O"]:
     """``F.linear`` with its products in int8, forward and backward."""
-    rows: Any = _Int8Linear.apply(x.reshape(-1, x.shape[-1]), weight)
-    out = rows.unflatten(0, x.shape[:-1])
-    return out if bias is None else out + bias
+    rows: Any = _Int8Linear.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+    return rows.unflatten(0, x.shape[:-1])
 
 
 def use_int8_(model: nn.Module) -> int:
@@ -80,10 +88,9 @@ def use_int8_(model: nn.Module) -> int:
 
 
 def speeds(device: torch.device) -> tuple[float, float]:
-    """Billions of operations a second of an int8 and of an fp32 product on ``device``."""
+    """Billions of operations a second of an int8 product, quantising included, and of an fp32 one."""
     numbers = torch.randn(_PROBE, _PROBE, device=device)
-    codes = quantized(numbers, 1)[0]
-    return _speed(lambda: _int_mm(codes, codes), device), _speed(lambda: numbers @ numbers, device)
+    return _speed(lambda: product(numbers, numbers), device), _speed(lambda: numbers @ numbers, device)
 
 
 def _forward(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -186,8 +186,8 @@ def _warn_of_slow_int8(device: torch.device) -> None:
     fast, plain = int8.speeds(device)
     if fast < plain:
         print(
-            f"train: int8 products are {plain / fast:.0f} times slower than fp32 here ({fast:.3g} against "
-            f"{plain:.3g} billion operations a second). A CPU gains with VNNI or AMX; use precision = fp32.",
+            f"train: int8 products are {plain / fast:.2g} times slower than fp32 here ({fast:.3g} against "
+            f"{plain:.3g} billion operations a second). A CPU gains with AVX2 or VNNI; use precision = fp32.",
             file=sys.stderr,
         )
 
