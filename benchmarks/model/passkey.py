@@ -2,7 +2,7 @@
 
     python benchmarks/model/passkey.py [--steps 2000] [--more-steps 300]
 
-A small model (modern layout) learns to find a number hidden in texts of up to ``--context`` tokens, at any
+A small model (modern layout) learns to find a number hidden in texts of 128 to ``--context`` tokens, at any
 depth, its loss on the answers alone. Then it is asked in contexts two and four times as long: as it is with
 positions it never saw, with scaled positions (``towpath.model.extend``), and trained on with those for a few
 steps, as ``towpath train --extend`` does. Every figure is the share of keys named to the last digit,
@@ -20,6 +20,7 @@ import json
 import random
 import time
 from collections.abc import Iterator
+from statistics import mean
 
 import torch
 
@@ -30,7 +31,9 @@ from towpath.model.extend import extend
 from towpath.model.loss import IGNORED
 from towpath.tokenizer import Tokenizer, train_tokenizer
 
-BATCH, RATE, WARMUP = 8, 2e-3, 50
+STEP_TOKENS, SHORTEST, RATE, WARMUP = 2048, 256, 2e-3, 50
+TRIALS = 8
+"""At each of five depths."""
 
 
 def tokenizer_of_the_task() -> Tokenizer:
@@ -40,13 +43,17 @@ def tokenizer_of_the_task() -> Tokenizer:
     return train_tokenizer([TASK, FILLER, QUESTION, *keys] * 3, 400)
 
 
-def batches(tokenizer: Tokenizer, context: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Ids and labels (B, T): questions whose lengths and depths are drawn, answers to be learned."""
+def batches(
+    tokenizer: Tokenizer, contexts: list[int], seed: int
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Ids and labels (B, T), one of ``contexts`` a batch, lengths and depths drawn, answers to be learned."""
     draw = random.Random(seed)
     while True:
-        ids = torch.zeros(BATCH, context, dtype=torch.long)
-        labels = torch.full((BATCH, context), IGNORED)
-        for row in range(BATCH):
+        context = draw.choice(contexts)
+        rows = max(1, STEP_TOKENS // context)
+        ids = torch.zeros(rows, context, dtype=torch.long)
+        labels = torch.full((rows, context), IGNORED)
+        for row in range(rows):
             length = draw.randrange(context // 2, context + 1)
             asked = passkey(tokenizer, length, draw.random(), seed=draw.randrange(1 << 30) + (1 << 20))
             text = [*asked.prompt, *asked.answer]
@@ -55,12 +62,14 @@ def batches(tokenizer: Tokenizer, context: int, seed: int) -> Iterator[tuple[tor
         yield ids, labels
 
 
-def train(model: Decoder, tokenizer: Tokenizer, context: int, steps: int, rate: float, seed: int) -> float:
-    """Adam with warmup and a linear end. Returns the last loss."""
+def train(
+    model: Decoder, tokenizer: Tokenizer, contexts: list[int], *, steps: int, rate: float, seed: int
+) -> None:
+    """Adam with warmup and a linear end."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     model.train()
-    start = time.monotonic()
-    for step, (ids, labels) in zip(range(steps), batches(tokenizer, context, seed), strict=False):
+    start, losses = time.monotonic(), []
+    for step, (ids, labels) in zip(range(steps), batches(tokenizer, contexts, seed), strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate * min((step + 1) / WARMUP, 1, 2 * (1 - step / steps))
         loss = model(ids, labels).loss
@@ -68,16 +77,15 @@ def train(model: Decoder, tokenizer: Tokenizer, context: int, steps: int, rate: 
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        losses.append(loss.item())
         if (step + 1) % 100 == 0:
-            print(
-                f"{context} tokens, step {step + 1}: loss {loss.item():.3f}, {time.monotonic() - start:.0f} s"
-            )
-    return loss.item()
+            seconds = time.monotonic() - start
+            print(f"{contexts[-1]} tokens, step {step + 1}: loss {mean(losses[-100:]):.3f}, {seconds:.0f} s")
 
 
 def share(model: Decoder, tokenizer: Tokenizer, context: int) -> float:
     """Of keys that are named, over all depths."""
-    by_depth = passkey_accuracy(model, tokenizer, context, trials=8)
+    by_depth = passkey_accuracy(model, tokenizer, context, trials=TRIALS)
     return sum(by_depth.values()) / len(by_depth)
 
 
@@ -97,7 +105,8 @@ def main() -> None:
         {**sizes, "n_positions": options.context, "vocab_size": tokenizer.vocab_size}
     )
     model = build(config, seed=0)
-    train(model, tokenizer, options.context, options.steps, RATE, seed=1)
+    contexts = [size for size in (SHORTEST << power for power in range(12)) if size <= options.context]
+    train(model, tokenizer, contexts, steps=options.steps, rate=RATE, seed=1)
     found = {"context": options.context, "found": share(model, tokenizer, options.context)}
     print(json.dumps(found), flush=True)
     rows = [found]
@@ -107,7 +116,7 @@ def main() -> None:
         for scaling in ("none", "linear", "ntk", "yarn"):
             row[scaling] = share(extend(model, longer, scaling), tokenizer, longer)
         trained = extend(model, longer, "yarn")
-        train(trained, tokenizer, longer, options.more_steps, RATE / 2, seed=2)
+        train(trained, tokenizer, [longer], steps=options.more_steps, rate=RATE / 2, seed=2)
         row["yarn, trained on"] = share(trained, tokenizer, longer)
         rows.append(row)
         print(json.dumps(row), flush=True)

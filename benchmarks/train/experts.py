@@ -20,6 +20,7 @@ from turns import arguments, print_row  # first: it sets the threads
 
 from towpath.model.config import ModernConfig
 from towpath.model.experts_config import MoEConfig
+from towpath.model.int8 import use_int8_
 from towpath.model.language_model import LanguageModel, build
 from towpath.model.size import count_active_parameters, count_parameters, flops_per_token
 from towpath.train.config import TrainConfig
@@ -52,9 +53,13 @@ def windows(ids: Tensor, number: int, seed: int) -> Tensor:
     return ids[starts.unsqueeze(1) + torch.arange(CONTEXT + 1)]
 
 
-def trained(config: ModernConfig, learned: Tensor, steps: int, seed: int) -> tuple[LanguageModel, float]:
+def trained(
+    config: ModernConfig, learned: Tensor, steps: int, seed: int, *, in_int8: bool = False
+) -> tuple[LanguageModel, float]:
     """The model after ``steps`` steps, and its CPU seconds."""
     model = build(config, seed).train()
+    if in_int8:
+        use_int8_(model)
     train = TrainConfig(
         learning_rate=3e-3, optimizer=MuonConfig(), max_steps=steps, warmup_steps=10, save_steps=steps
     )

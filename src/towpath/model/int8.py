@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 LARGEST = 127
 _int_mm: Callable[[Tensor, Tensor], Tensor] = torch._int_mm  # pyright: ignore[reportPrivateImportUsage]
 """int8 (R, K) and (K, C) to int32 (R, C); torch has no public name for it."""
-_PROBE, _REPEATS = 512, 3
+_PROBE, _REPEATS = 768, 3
 
 
 def quantized(x: Float[Tensor, "R C"], dim: int) -> tuple[Int8[Tensor, "R C"], Float[Tensor, ...]]:
