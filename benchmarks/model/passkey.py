@@ -83,6 +83,11 @@ def train(
             print(f"{contexts[-1]} tokens, step {step + 1}: loss {mean(losses[-100:]):.3f}, {seconds:.0f} s")
 
 
+def up_to(context: int) -> list[int]:
+    """Contexts to train at: powers of two from the shortest."""
+    return [size for size in (SHORTEST << power for power in range(12)) if size <= context]
+
+
 def share(model: Decoder, tokenizer: Tokenizer, context: int) -> float:
     """Of keys that are named, over all depths."""
     by_depth = passkey_accuracy(model, tokenizer, context, trials=TRIALS)
@@ -94,7 +99,9 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--more-steps", type=int, default=300)
-    parser.add_argument("--factors", type=int, nargs="+", default=[2, 4], help="how much longer")
+    parser.add_argument(
+        "--longer", type=int, nargs="+", default=[512, 1024], help="contexts, one after another"
+    )
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     options = parser.parse_args()
@@ -105,19 +112,17 @@ def main() -> None:
         {**sizes, "n_positions": options.context, "vocab_size": tokenizer.vocab_size}
     )
     model = build(config, seed=0)
-    contexts = [size for size in (SHORTEST << power for power in range(12)) if size <= options.context]
-    train(model, tokenizer, contexts, steps=options.steps, rate=RATE, seed=1)
+    train(model, tokenizer, up_to(options.context), steps=options.steps, rate=RATE, seed=1)
     found = {"context": options.context, "found": share(model, tokenizer, options.context)}
     print(json.dumps(found), flush=True)
     rows = [found]
-    for factor in options.factors:
-        longer = factor * options.context
+    for longer in options.longer:
         row = {"context": longer}
         for scaling in ("none", "linear", "ntk", "yarn"):
             row[scaling] = share(extend(model, longer, scaling), tokenizer, longer)
-        trained = extend(model, longer, "yarn")
-        train(trained, tokenizer, [longer], steps=options.more_steps, rate=RATE / 2, seed=2)
-        row["yarn, trained on"] = share(trained, tokenizer, longer)
+        model = extend(model, longer, "yarn")
+        train(model, tokenizer, up_to(longer), steps=options.more_steps, rate=RATE / 2, seed=2)
+        row["yarn, trained on"] = share(model, tokenizer, longer)
         rows.append(row)
         print(json.dumps(row), flush=True)
     print(json.dumps({"row": "passkey", "steps": [options.steps, options.more_steps], "rows": rows}))

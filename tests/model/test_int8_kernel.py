@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from towpath.model import int8
 from towpath.model.kernels import int8 as kernel
@@ -84,9 +85,18 @@ def test_the_largest_sum_that_fits_is_exact() -> None:
     assert not kernel.can_run(torch.ones(1, kernel.MOST_TERMS + 1), torch.ones(kernel.MOST_TERMS + 1, 1))
 
 
-def test_other_types_and_a_processor_with_vnni_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_plain_and_a_processor_with_vnni_are_left_to_torch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     x = torch.ones(2, 2)
     assert not kernel.can_run(x.bfloat16(), x.bfloat16())
     assert not kernel.can_run(x, x, x[0].double())
+    assert not kernel.can_run(torch.ones(3, 0), torch.ones(0, 2))
+    with FakeTensorMode() as mode:
+        assert not kernel.can_run(mode.from_tensor(x), mode.from_tensor(x))
     monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: True)
     assert not kernel.can_run(x, x)
+
+
+def test_no_rows_give_no_rows() -> None:
+    assert kernel.product(torch.ones(0, 5), torch.ones(5, 3)).shape == (0, 3)

@@ -11,7 +11,7 @@ import ctypes
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from towpath.core.native import library
 
@@ -29,13 +29,17 @@ def can_run(left: Tensor, right: Tensor, bias: Tensor | None = None) -> bool:
     kernel = _kernel()
     return (
         kernel is not None
-        and all(
-            x.device.type == "cpu" and x.dtype == torch.float32 for x in (left, right, bias) if x is not None
-        )
-        and left.shape[1] <= MOST_TERMS
+        and all(_is_plain(x) for x in (left, right, bias) if x is not None)
+        and 0 < left.shape[1] <= MOST_TERMS
         and bool(kernel.int8_here())
         and not torch.cpu._is_vnni_supported()
+        and not torch.compiler.is_compiling()
     )
+
+
+def _is_plain(x: Tensor) -> bool:
+    """In this process's memory, and neither a part of something nor without numbers."""
+    return type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def product(
