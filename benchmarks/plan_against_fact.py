@@ -5,7 +5,8 @@ told, as ``towpath plan`` tells: by a machine measured on other models, and with
 depth until a few steps take at most 20 s (``towpath.plan.trial``). Then each trains a few steps in a process
 of its own on one thread: seconds of the processor for a step after the first, and the largest resident
 memory. Every configuration is one line of JSON; the last four are the 90th percentiles, with the trial and
-without it.
+without it. ``--passes 3`` measures all three times, minutes apart, and takes the median: a shared machine's
+speed drifts, and the last line says by how much the same steps differ between passes.
 
     OMP_NUM_THREADS=1 python benchmarks/plan_against_fact.py --home work --only 0-9
 """
@@ -93,8 +94,8 @@ def told(home: Path, machine: Machine, asked: dict[str, Any]) -> Told:
     )
 
 
-def row(number: int, told: Told) -> dict[str, Any]:
-    """What was told of configuration ``number`` and what it takes."""
+def fact(told: Told) -> tuple[float, int]:
+    """Seconds of a step and peak memory, measured."""
     steps = 6 if told.seconds[0] < QUICK_SECONDS else 3
     answer = subprocess.run(
         [sys.executable, "-m", "towpath.plan.measure", json.dumps({**told.asked, "steps": steps})],
@@ -103,9 +104,14 @@ def row(number: int, told: Told) -> dict[str, Any]:
         check=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
-    fact = json.loads(answer.stdout)
-    spent, taken = median(fact["seconds"][1:]), fact["peak_bytes"]
-    assert fact["parameters"] == told.parameters
+    found = json.loads(answer.stdout)
+    assert found["parameters"] == told.parameters
+    return median(found["seconds"][1:]), found["peak_bytes"]
+
+
+def row(number: int, told: Told, facts: list[tuple[float, int]]) -> dict[str, Any]:
+    """What was told of configuration ``number`` and what it took."""
+    spent, taken = (median(one) for one in zip(*facts, strict=True))
     return {
         "number": number,
         "what": what_of(told.asked),
@@ -115,6 +121,7 @@ def row(number: int, told: Told) -> dict[str, Any]:
         "memory_mb": [round(one / 1e6) for one in (*told.peak_bytes, taken)],
         "time_error": [round(one / spent - 1, 3) for one in told.seconds],
         "memory_error": [round(one / taken - 1, 3) for one in told.peak_bytes],
+        "time_range": round(max(one[0] for one in facts) / min(one[0] for one in facts) - 1, 3),
     }
 
 
@@ -133,6 +140,7 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("work"))
     parser.add_argument("--only", default=f"0-{CONFIGURATIONS - 1}", help="numbers first-last")
     parser.add_argument("--seed", type=int, default=0, help="of the draw of configurations")
+    parser.add_argument("--passes", type=int, default=1, help="how often each is measured")
     parser.add_argument("--again", action="store_true", help="calibrate anew")
     options = parser.parse_args()
     machine = calibration(options.home, threads=1, again=options.again)
@@ -140,16 +148,30 @@ def main() -> None:
     first, last = map(int, options.only.split("-"))
     numbers = range(first, last + 1)
     before = {number: told(options.home, machine, settings(options.seed, number)) for number in numbers}
-    rows = []
-    for number in numbers:
-        rows.append(row(number, before[number]))
-        print(json.dumps(rows[-1]), flush=True)
+    facts: dict[int, list[tuple[float, int]]] = {number: [] for number in numbers}
+    for turn in range(options.passes):
+        for number in numbers:
+            facts[number].append(fact(before[number]))
+        print(f"measured all, {turn + 1} of {options.passes} times", file=sys.stderr, flush=True)
+    rows = [row(number, before[number], facts[number]) for number in numbers]
+    for one in rows:
+        print(json.dumps(one))
+    print_percentiles(rows)
+
+
+def print_percentiles(rows: list[dict[str, Any]]) -> None:
+    """The 90th percentiles, one line of JSON each."""
     for which, by in enumerate(("", " by small models alone")):
         for what, must in (("memory", 0.10), ("time", 0.15)):
             errors = [abs(one[f"{what}_error"][which]) for one in rows]
             line = {"row": f"plan {what}{by}, 90th percentile", "ours": round(np.quantile(errors, 0.9), 3)}
             more = {"median": round(median(errors), 3), "must": must, "configurations": len(rows)}
             print(json.dumps({**line, **more, "unit": "relative error"}))
+    ranges = [one["time_range"] for one in rows]
+    line = {"row": "the same steps again, 90th percentile", "ours": round(np.quantile(ranges, 0.9), 3)}
+    print(
+        json.dumps({**line, "median": round(median(ranges), 3), "unit": "slowest pass over fastest, less 1"})
+    )
 
 
 if __name__ == "__main__":

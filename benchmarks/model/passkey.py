@@ -55,7 +55,8 @@ def batches(
         labels = torch.full((rows, context), IGNORED)
         for row in range(rows):
             length = draw.randrange(context // 2, context + 1)
-            asked = passkey(tokenizer, length, draw.random(), seed=draw.randrange(1 << 30) + (1 << 20))
+            depth = min(max(draw.uniform(-0.2, 1.2), 0.0), 1.0)  # often at either end
+            asked = passkey(tokenizer, length, depth, seed=draw.randrange(1 << 30) + (1 << 20))
             text = [*asked.prompt, *asked.answer]
             ids[row, : len(text)] = torch.tensor(text)
             labels[row, len(asked.prompt) : len(text)] = torch.tensor(asked.answer)
@@ -115,14 +116,14 @@ def main() -> None:
     train(model, tokenizer, up_to(options.context), steps=options.steps, rate=RATE, seed=1)
     found = {"context": options.context, "found": share(model, tokenizer, options.context)}
     print(json.dumps(found), flush=True)
-    rows = [found]
+    rows, trained = [found], model
     for longer in options.longer:
         row = {"context": longer}
         for scaling in ("none", "linear", "ntk", "yarn"):
             row[scaling] = share(extend(model, longer, scaling), tokenizer, longer)
-        model = extend(model, longer, "yarn")
-        train(model, tokenizer, up_to(longer), steps=options.more_steps, rate=RATE / 2, seed=2)
-        row["yarn, trained on"] = share(model, tokenizer, longer)
+        trained = extend(trained, longer, "yarn")
+        train(trained, tokenizer, up_to(longer), steps=options.more_steps, rate=RATE / 2, seed=2)
+        row["yarn, trained on"] = share(trained, tokenizer, longer)
         rows.append(row)
         print(json.dumps(row), flush=True)
     print(json.dumps({"row": "passkey", "steps": [options.steps, options.more_steps], "rows": rows}))
