@@ -55,8 +55,7 @@ def batches(
         labels = torch.full((rows, context), IGNORED)
         for row in range(rows):
             length = draw.randrange(context // 2, context + 1)
-            depth = min(max(draw.uniform(-0.2, 1.2), 0.0), 1.0)  # often at either end
-            asked = passkey(tokenizer, length, depth, seed=draw.randrange(1 << 30) + (1 << 20))
+            asked = passkey(tokenizer, length, draw.random(), seed=draw.randrange(1 << 30) + (1 << 20))
             text = [*asked.prompt, *asked.answer]
             ids[row, : len(text)] = torch.tensor(text)
             labels[row, len(asked.prompt) : len(text)] = torch.tensor(asked.answer)
@@ -122,7 +121,7 @@ def main() -> None:
         for scaling in ("none", "linear", "ntk", "yarn"):
             row[scaling] = share(extend(model, longer, scaling), tokenizer, longer)
         trained = extend(trained, longer, "yarn")
-        train(trained, tokenizer, up_to(longer), steps=options.more_steps, rate=RATE / 2, seed=2)
+        train(trained, tokenizer, [longer // 2, longer], steps=options.more_steps, rate=RATE / 2, seed=2)
         row["yarn, trained on"] = share(trained, tokenizer, longer)
         rows.append(row)
         print(json.dumps(row), flush=True)

@@ -110,6 +110,11 @@ def test_warmup_stable_decay_is_flat_until_the_decay() -> None:
     assert factor(90, config) == pytest.approx(0.5)
 
 
+def test_a_decay_of_the_whole_run_begins_at_the_peak() -> None:
+    config = train_config(max_steps=100, warmup_steps=20, schedule={"type": "wsd", "decay_ratio": 1.0})
+    assert [factor(step, config) for step in (20, 60, 100)] == pytest.approx([1.0, 0.5, 0.0])
+
+
 def test_the_scheduler_keeps_the_ratio_of_the_groups() -> None:
     config = train_config(optimizer={"type": "muon", "learning_rate": 0.02}, warmup_steps=4)
     optimizer = build_optimizer(model(), config)

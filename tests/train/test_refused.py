@@ -37,10 +37,6 @@ REFUSED = {
         ["train.warmup_steps=9", "train.max_steps=9"],
         "= 9 .*= 9. Try warmup_steps = 0",
     ),
-    "a decay that begins within the warmup": (
-        ['train.schedule={type="wsd",decay_ratio=1.0}', "train.warmup_steps=32"],
-        "decay_ratio = 1 of max_steps = 320 .*warmup_steps = 32. Try decay_ratio = 0.9",
-    ),
     "two precisions": (["train.fp16=true", "train.precision=bf16"], 'fp16 = true contradicts.*"bf16"'),
     "fp8 on a CPU": (
         ["train.precision=fp8", "train.device=cpu"],

@@ -124,6 +124,5 @@ class TrainConfig(Section):
             raise ValueError(
                 'precision = "fp8" needs a GPU, and device = "cpu". Take precision = "auto" or "int8".'
             )
-        self.schedule.check(self)
         self.parallel.check(self)
         return self

@@ -34,10 +34,3 @@ class ScheduleConfig(Section):
     def factor(self, progress: float, train: TrainConfig) -> float:
         """Share of the peak learning rate; ``progress`` goes from 0, the warmup's end, to 1."""
         raise NotImplementedError
-
-    def check(self, train: TrainConfig) -> None:
-        """Refuse what does not fit the other settings of ``train``.
-
-        Raises:
-            ValueError: with both numbers and a value that works.
-        """

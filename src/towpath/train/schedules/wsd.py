@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -18,22 +17,13 @@ class WarmupStableDecayConfig(ScheduleConfig):
 
     type: Literal["wsd"] = "wsd"
     decay_ratio: float = Field(default=0.4, ge=0, le=1)
-    """Share of all steps that the final decay takes."""
+    """Share of all steps that the final decay takes, at most all after the warmup."""
     final_ratio: float = Field(default=0.0, ge=0, le=1)
     """Learning rate at the end of the decay, as a share of the peak."""
 
     def factor(self, progress: float, train: TrainConfig) -> float:
         """See ``ScheduleConfig.factor``."""
-        decay_share = self.decay_ratio * train.max_steps / max(1, train.max_steps - train.warmup_steps)
+        after_warmup = max(1, train.max_steps - train.warmup_steps)
+        decay_share = min(1.0, self.decay_ratio * train.max_steps / after_warmup)
         left = (1 - progress) / decay_share if decay_share else 1.0
         return self.final_ratio + (1 - self.final_ratio) * min(1.0, left)
-
-    def check(self, train: TrainConfig) -> None:
-        """See ``ScheduleConfig.check``: a decay that begins within the warmup leaves out the peak."""
-        after_warmup = 1 - train.warmup_steps / train.max_steps
-        if self.decay_ratio > after_warmup:
-            fits = math.floor(100 * after_warmup) / 100
-            raise ValueError(
-                f"schedule.decay_ratio = {self.decay_ratio:g} of max_steps = {train.max_steps} begins within "
-                f"warmup_steps = {train.warmup_steps}. Try decay_ratio = {fits:g}."
-            )
