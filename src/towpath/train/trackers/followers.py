@@ -109,6 +109,7 @@ class _Follower:
         if not self.closed:
             self._give_up("it was not done at the end of the stage; the next start sends the rest")
         self.process.wait()
+        self.thread.join(1.0)  # it reads the end of what the process said; then no one reads what is closed
         for end in (self.process.stdin, self.process.stdout):
             assert end is not None
             with suppress(OSError):
