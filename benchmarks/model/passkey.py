@@ -3,14 +3,14 @@
     python benchmarks/model/passkey.py [--steps 2000] [--more-steps 300]
 
 A small model (modern layout) learns to find a number hidden in texts of 128 to ``--context`` tokens, at any
-depth, its loss on the answers alone. Then it is asked in contexts two and four times as long: as it is with
+depth, its loss on the answers alone. Then it is asked in each of the ``--longer`` contexts: as it is with
 positions it never saw, with scaled positions (``towpath.model.extend``), and trained on with those for a few
-steps, as ``towpath train --extend`` does. Every figure is the share of keys named to the last digit,
+steps, as ``towpath train --extend`` does. The next length goes on from there. Every figure is the share of keys named to the last digit,
 over five depths; the last line is JSON.
 
-`--steps 1400 --more-steps 300 --factors 2`, 2 layers of 128, one seed, 6 minutes on one core: 0.83 are found
-at 256 tokens. At 512: 0.28 as it is, 0.13 with NTK and 0.10 with YaRN scaling alone, 0.58 trained on for 300
-steps.
+`--context 2048 --steps 9000 --more-steps 600 --longer 4096`, 2 layers of 128, one seed, 50 minutes on one
+busy core: 0.88 are found at 2,048 tokens; the others stand at the very beginning. At 4,096: 0.08 as it is,
+none with linear or NTK scaling, 0.08 with YaRN scaling alone, 0.60 trained on for 600 steps.
 """
 
 from __future__ import annotations

@@ -288,6 +288,10 @@ def test_the_report_holds_the_plan_against_the_fact(config: RunConfig, tmp_path:
     assert rows["parameters"] == [f"{facts['parameters']:,}", "1,000", f"{facts['parameters'] / 1000:.3f}"]
     assert rows["a save, bytes"][1] == "200"
     assert float(rows["peak memory, bytes"][2]) == pytest.approx(facts["peak_bytes"] / 4e8, abs=1e-3)
+    (run.path / PLAN).write_text(json.dumps(make_plan(config, tmp_path).facts(), default=str))
+    text = plan_against_fact(SimpleNamespace(made={"train": checkpoint}, run=run))  # pyright: ignore[reportArgumentType]
+    rows = {line[:20].strip(): line[20:].split() for line in text.splitlines()}
+    assert rows["peak memory, bytes"] == ["-", "400,000,000"]  # tensors alone are not the peak
 
 
 def test_held_out_runs_of_the_ladder_are_told_within_three_percent() -> None:

@@ -68,11 +68,13 @@ def plan_against_fact(path: RunPath) -> str:
     rows = list(read_log(folder / "log.jsonl"))
     speeds = [row["value"] for row in rows if row["name"] == "train/tokens_per_second"]
     planned = plan["tokens_a_step"] / plan["seconds_a_step"] if plan["seconds_a_step"] else None
+    beside = sum(plan["memory"].get(name, 0) for name in ("framework", "allocator"))  # of a measured machine
     saves = sorted((folder / "checkpoints").glob("step-*"))
     compared = [
         ("parameters", plan["parameters"], checkpoint.counts.get("parameters")),
         ("tokens/s", planned, median(speeds) if speeds else None),
-        ("peak memory, bytes", plan["peak_bytes"], _last(rows, "train/memory")),
+        ("tensors, bytes", sum(plan["memory"].values()) - beside, None),
+        ("peak memory, bytes", plan["peak_bytes"] if beside else None, _last(rows, "train/memory")),
         ("a save, bytes", plan["disk"]["checkpoint"], _folder_bytes(saves[-1]) if saves else None),
         ("bits/byte", (plan["loss"] or {}).get("bits_per_byte"), _last(rows, "validation/bits_per_byte")),
     ]
