@@ -59,7 +59,7 @@ def test_the_kernel_gives_the_bits_of_torchs_integers(
             assert torch.equal(kernel.product(left, right, bias), expected + bias)
 
 
-def test_halves_are_rounded_as_torch_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_halves_are_rounded_as_torch_rounds() -> None:
     left = torch.tensor([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -126.5]])
     assert torch.equal(kernel.product(left, torch.eye(7)), left.round())
     assert torch.equal(kernel.product(torch.eye(7), left.T).T, left.round())
