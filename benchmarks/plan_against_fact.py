@@ -5,8 +5,8 @@ told, as ``towpath plan`` tells: by a machine measured on other models, and with
 depth until a few steps take at most 20 s (``towpath.plan.trial``). Then each trains a few steps in a process
 of its own on one thread: seconds of the processor for a step after the first, and the largest resident
 memory. Every configuration is one line of JSON; then come the 90th percentiles, with the trial
-and without it. ``--passes 3`` measures all three times, minutes apart, and takes the median: a shared machine's
-speed drifts, and the last line says by how much the same steps differ between passes.
+and without it. ``--passes 3`` measures all three times, minutes apart, and takes the median: a shared
+machine's speed drifts, and the last line says by how much the same steps differ between passes.
 
     OMP_NUM_THREADS=1 python benchmarks/plan_against_fact.py --home work --only 0-9
 """

@@ -9,8 +9,9 @@ steps, as ``towpath train --extend`` does; the next length goes on from there. E
 keys named to the last digit, over five depths; the last line is JSON.
 
 `--context 2048 --steps 9000 --more-steps 600 --longer 4096`, 2 layers of 128, one seed (the 9,000
-and the 600 steps by two processes): 0.88 are found at 2,048 tokens; the others stand at the very beginning. At 4,096: 0.08 as it is,
-none with linear or NTK scaling, 0.08 with YaRN scaling alone, 0.60 trained on for 600 steps.
+and the 600 steps by two processes): 0.88 are found at 2,048 tokens; the others stand at the very
+beginning. At 4,096: 0.08 as it is, none with linear or NTK scaling, 0.08 with YaRN scaling alone, 0.60
+trained on for 600 steps.
 """
 
 from __future__ import annotations
