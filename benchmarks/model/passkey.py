@@ -19,8 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from statistics import mean
 
 import torch
@@ -30,9 +32,13 @@ from towpath.model.config import ModernConfig
 from towpath.model.decoder import Decoder, build
 from towpath.model.extend import extend
 from towpath.model.loss import IGNORED
+from towpath.model.weights import load_weights, save_weights
 from towpath.tokenizer import Tokenizer, train_tokenizer
 
 STEP_TOKENS, SHORTEST, RATE, WARMUP = 2048, 256, 2e-3, 50
+ENDS = 0.05
+"""Share of the keys at the very beginning, and at the very end, once a model has learned to find them; while
+it learns, ends as often as that delay it by thousands of steps."""
 TRIALS = 8
 """At each of five depths."""
 
@@ -45,9 +51,10 @@ def tokenizer_of_the_task() -> Tokenizer:
 
 
 def batches(
-    tokenizer: Tokenizer, contexts: list[int], seed: int
+    tokenizer: Tokenizer, contexts: list[int], seed: int, ends: float
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Ids and labels (B, T), one of ``contexts`` a batch, lengths and depths drawn, answers to be learned."""
+    # a share of `ends` of the keys, and a little less, stands at the very beginning, as many at the very end
     draw = random.Random(seed)
     while True:
         context = draw.choice(contexts)
@@ -56,7 +63,8 @@ def batches(
         labels = torch.full((rows, context), IGNORED)
         for row in range(rows):
             length = draw.randrange(context // 2, context + 1)
-            asked = passkey(tokenizer, length, draw.random(), seed=draw.randrange(1 << 30) + (1 << 20))
+            depth = min(max(draw.uniform(-ends, 1 + ends), 0), 1)
+            asked = passkey(tokenizer, length, depth, seed=draw.randrange(1 << 30) + (1 << 20))
             text = [*asked.prompt, *asked.answer]
             ids[row, : len(text)] = torch.tensor(text)
             labels[row, len(asked.prompt) : len(text)] = torch.tensor(asked.answer)
@@ -64,13 +72,24 @@ def batches(
 
 
 def train(
-    model: Decoder, tokenizer: Tokenizer, contexts: list[int], *, steps: int, rate: float, seed: int
+    model: Decoder,
+    tokenizer: Tokenizer,
+    contexts: list[int],
+    kept: Path,
+    *,
+    steps: int,
+    rate: float,
+    ends: float = 0,
 ) -> None:
-    """Adam with warmup and a linear end."""
+    """Adam with warmup and a linear end; nothing where the weights are ``kept`` already."""
+    if kept.is_file():
+        load_weights(model, kept)
+        return
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.95), weight_decay=0.0)
     model.train()
+    drawn = batches(tokenizer, contexts, contexts[-1], ends)
     start, losses = time.monotonic(), []
-    for step, (ids, labels) in zip(range(steps), batches(tokenizer, contexts, seed), strict=False):
+    for step, (ids, labels) in zip(range(steps), drawn, strict=False):
         for group in optimizer.param_groups:
             group["lr"] = rate * min((step + 1) / WARMUP, 1, 2 * (1 - step / steps))
         loss = model(ids, labels).loss
@@ -82,6 +101,7 @@ def train(
         if (step + 1) % 100 == 0:
             seconds = time.monotonic() - start
             print(f"{contexts[-1]} tokens, step {step + 1}: loss {mean(losses[-100:]):.3f}, {seconds:.0f} s")
+    save_weights(model, kept)
 
 
 def up_to(context: int) -> list[int]:
@@ -99,10 +119,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--more-steps", type=int, default=300)
     parser.add_argument(
         "--longer", type=int, nargs="+", default=[512, 1024], help="contexts, one after another"
     )
+    parser.add_argument("--more-steps", type=int, nargs="+", default=[300, 300], help="at each of them")
+    parser.add_argument("--keep", type=Path, help="folder of weights; what is there is not trained again")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--layers", type=int, default=2)
     options = parser.parse_args()
@@ -113,20 +134,24 @@ def main() -> None:
         {**sizes, "n_positions": options.context, "vocab_size": tokenizer.vocab_size}
     )
     model = build(config, seed=0)
-    train(model, tokenizer, up_to(options.context), steps=options.steps, rate=RATE, seed=1)
+    folder = options.keep or Path(tempfile.mkdtemp())
+    folder.mkdir(exist_ok=True)
+    first = folder / f"{options.context}.safetensors"
+    train(model, tokenizer, up_to(options.context), first, steps=options.steps, rate=RATE)
     found = {"context": options.context, "found": share(model, tokenizer, options.context)}
     print(json.dumps(found), flush=True)
     rows, trained = [found], model
-    for longer in options.longer:
-        row = {"context": longer}
+    for longer, steps in zip(options.longer, options.more_steps, strict=True):
+        row: dict[str, float] = {"context": longer, "more steps": steps}
         for scaling in ("none", "linear", "ntk", "yarn"):
             row[scaling] = share(extend(model, longer, scaling), tokenizer, longer)
         trained = extend(trained, longer, "yarn")
-        train(trained, tokenizer, [longer // 2, longer], steps=options.more_steps, rate=RATE / 2, seed=2)
+        after, contexts = folder / f"{longer}.safetensors", [longer // 2, longer]
+        train(trained, tokenizer, contexts, after, steps=steps, rate=RATE / 2, ends=ENDS)
         row["yarn, trained on"] = share(trained, tokenizer, longer)
         rows.append(row)
         print(json.dumps(row), flush=True)
-    print(json.dumps({"row": "passkey", "steps": [options.steps, options.more_steps], "rows": rows}))
+    print(json.dumps({"row": "passkey", "steps": options.steps, "rows": rows}))
 
 
 if __name__ == "__main__":
