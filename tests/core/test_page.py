@@ -57,3 +57,52 @@ def test_a_page_loads_nothing_from_elsewhere() -> None:
     assert "<title>a &lt; b</title>" in whole
     assert "http" not in whole
     assert "<script" not in whole
+
+
+POINTS = st.lists(st.tuples(st.integers(0, 10**6), st.floats(-1e12, 1e12)), max_size=6)
+
+
+@given(st.dictionaries(TEXT, POINTS, max_size=3))
+def test_curves_stay_inside_their_picture(lines: dict[str, list[tuple[float, float]]]) -> None:
+    picture = parsed(page.curves(lines, "steps", "nats", "x"))
+    for drawn in picture.iter("svg"):
+        _, _, width, height = map(float, drawn.get("viewBox", "").split())
+        for line in drawn.iter("polyline"):
+            for point in line.get("points", "").split():
+                x, y = map(float, point.split(","))
+                assert 0 <= x <= width
+                assert 0 <= y <= height
+
+
+def test_curves_stand_on_lines_at_round_numbers_and_name_their_last_values() -> None:
+    whole = parsed(page.curves({"loss": [(0, 8.27), (300, 3.53)], "one": [(300, 4.0)]}, "steps", "nats", "x"))
+    texts = [element.text for element in whole.iter("text")]
+    assert texts[:-2] == [
+        "nats",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "0",
+        "50",
+        "100",
+        "150",
+        "200",
+        "250",
+        "300",
+        "steps",
+    ]
+    assert texts[-2:] == ["loss 3.53", "one 4"]
+    assert len(list(whole.iter("circle"))) == 1
+
+
+def test_points_that_are_no_numbers_are_left_out_of_curves() -> None:
+    whole = parsed(page.curves({"loss": [(0, float("inf")), (1, 1.0), (2, float("nan"))]}, "", "", "x"))
+    assert [line.get("points", "").count(",") for line in whole.iter("polyline")] == [1]
+
+
+def test_numbers_in_brief() -> None:
+    assert list(map(page.brief, (0.00010651, 3.5, 4378.78, 27_650, 1.04705e9))) == [
+        "0.0001065", "3.5", "4,379", "27.65k", "1.047G",
+    ]  # fmt: skip

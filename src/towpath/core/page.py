@@ -5,6 +5,7 @@ Pictures are SVG without scripts; every text that comes from data is escaped her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -13,6 +14,7 @@ COLORS = tuple(
 )
 _WIDTH, _HEIGHT, _MARGIN = 640, 240, 44
 _BAR_HEIGHT, _LABEL_WIDTH, _VALUE_WIDTH = 22, 170, 130
+_MOST_TICKS, _WHOLE, _LEAST_WIDTH = 6, 1000, 1e-9
 
 
 def page(title: str, body: Sequence[str]) -> str:
@@ -107,7 +109,7 @@ def histogram(edges: Sequence[float], counts: Sequence[int], unit: str, name: st
     for number in range(0, len(edges), step):
         x = _MARGIN + number * width
         marks.append(
-            f'<text x="{x:.1f}" y="{_HEIGHT - 26}" text-anchor="middle">{_brief(edges[number])}</text>'
+            f'<text x="{x:.1f}" y="{_HEIGHT - 26}" text-anchor="middle">{brief(edges[number])}</text>'
         )
     marks.append(f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">{escape(unit)}</text>')
     marks.append(f'<text x="4" y="{_MARGIN - 10}">{tallest:,} documents</text>')
@@ -115,33 +117,61 @@ def histogram(edges: Sequence[float], counts: Sequence[int], unit: str, name: st
 
 
 def curves(lines: Mapping[str, Sequence[tuple[float, float]]], x_label: str, y_label: str, name: str) -> str:
-    """Curves of (x, y) as one picture."""
+    """Curves of (x, y) as one picture, on lines at round numbers; a point alone is a dot.
+
+    NaN and inf are left out.
+    """
+    lines = {label: [point for point in line if math.isfinite(point[1])] for label, line in lines.items()}
     points = [point for line in lines.values() for point in line]
     if not points:
         return ""
-    (x_low, x_high), (y_low, y_high) = (
-        (min(point[axis] for point in points), max(point[axis] for point in points)) for axis in (0, 1)
+    steps, values = ([point[axis] for point in points] for axis in (0, 1))
+    (x_low, x_high), (y_low, y_high) = _span(steps), _span(values)
+    top = _MARGIN / 2 + 16 * len(lines)
+    height = _HEIGHT + top
+
+    def across(step: float) -> float:
+        return _MARGIN + (step - x_low) / (x_high - x_low) * (_WIDTH - 2 * _MARGIN)
+
+    def down(value: float) -> float:
+        return height - _MARGIN - (value - y_low) / (y_high - y_low) * (height - _MARGIN - top)
+
+    marks = [f'<text x="4" y="16">{escape(y_label)}</text>']
+    for value in _round_numbers(y_low, y_high):
+        y = down(value)
+        marks.append(f'<path d="M{_MARGIN} {y:.1f}H{_WIDTH - _MARGIN}" stroke="#8884"/>')
+        marks.append(f'<text x="{_MARGIN - 6}" y="{y + 4:.1f}" text-anchor="end">{brief(value)}</text>')
+    for step in _round_numbers(x_low, x_high):
+        x = f"{across(step):.1f}"
+        marks.append(f'<text x="{x}" y="{height - 26:g}" text-anchor="middle">{brief(step)}</text>')
+    marks.append(
+        f'<text x="{_WIDTH - _MARGIN}" y="{height - 8:g}" text-anchor="end">{escape(x_label)}</text>'
     )
-
-    def place(step: float, value: float) -> str:
-        x = _MARGIN + (step - x_low) / max(x_high - x_low, 1) * (_WIDTH - 2 * _MARGIN)
-        y = _HEIGHT - _MARGIN - (value - y_low) / max(y_high - y_low, 1e-9) * (_HEIGHT - 2 * _MARGIN)
-        return f"{x:.1f},{y:.1f}"
-
-    marks = [
-        f'<text x="{_MARGIN}" y="{_HEIGHT - 8}">{x_low:g}</text>',
-        f'<text x="{_WIDTH - _MARGIN}" y="{_HEIGHT - 8}" text-anchor="end">{x_high:g} '
-        f"{escape(x_label)}</text>",
-        f'<text x="4" y="{_MARGIN}">{y_high:.2f} {escape(y_label)}</text>',
-        f'<text x="4" y="{_HEIGHT - _MARGIN}">{y_low:.2f}</text>',
-    ]
     for index, (label, line) in enumerate(lines.items()):
         color = COLORS[index % len(COLORS)]
-        path = " ".join(place(*point) for point in line)
+        places = [(f"{across(step):.1f}", f"{down(value):.1f}") for step, value in line]
+        if len(places) == 1:
+            marks.append(f'<circle cx="{places[0][0]}" cy="{places[0][1]}" r="4" fill="{color}"/>')
+        path = " ".join(map(",".join, places))
         marks.append(f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="2"/>')
         x, y = _WIDTH - _MARGIN, 16 + 16 * index
-        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" style="fill:{color}">{escape(label)}</text>')
-    return _svg(_HEIGHT, marks, name)
+        last = f"{escape(label)} {brief(line[-1][1])}" if line else escape(label)
+        marks.append(f'<text x="{x}" y="{y}" text-anchor="end" style="fill:{color}">{last}</text>')
+    return _svg(height, marks, name)
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """From the least to the largest; a width to draw in where all are the same."""
+    low, high = min(values), max(values)
+    return (low, high) if high - low > _LEAST_WIDTH * max(1, abs(low)) else (low, low + max(1, abs(low)))
+
+
+def _round_numbers(low: float, high: float) -> list[float]:
+    """At most six multiples of 1, 2 or 5 times a power of ten between ``low`` and ``high``."""
+    step = 10.0 ** math.floor(math.log10((high - low) / _MOST_TICKS))
+    while math.floor(high / step) - math.ceil(low / step) >= _MOST_TICKS:
+        step *= 2.5 if f"{step:e}"[0] == "2" else 2
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _svg(height: float, marks: Sequence[str], name: str) -> str:
@@ -153,11 +183,12 @@ def _short(label: str) -> str:
     return label if len(label) <= 24 else f"{label[:23]}…"
 
 
-def _brief(value: float) -> str:
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.3g}{sign}"
-    return f"{value:g}"
+def brief(number: float) -> str:
+    """A number in at most four digits and a sign of its size: 1.047G, 4,379, 0.0001065."""
+    for least, size, sign in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
+        if abs(number) >= least:
+            return f"{number / size:.4g}{sign}"
+    return f"{number:,.0f}" if abs(number) >= _WHOLE else f"{number:.4g}"
 
 
 _FRAME = """<!doctype html>

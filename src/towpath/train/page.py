@@ -14,7 +14,7 @@ from typing import Any
 
 from towpath.core.files import write_durably
 from towpath.core.metrics import read_log
-from towpath.core.page import curves, heading, page, paragraph, table
+from towpath.core.page import brief, curves, heading, page, paragraph, table
 from towpath.train.events import EventLog
 from towpath.train.looks import sample_rows, samples_of
 
@@ -35,10 +35,12 @@ Points = list[tuple[float, float]]
 def write_training_page(folder: Path, title: str) -> Path:
     """Draw ``training.html`` in ``folder`` anew."""
     lines: dict[str, Points] = {}
+    units: dict[str, str] = {}
     for row in read_log(folder / "log.jsonl"):
         if isinstance(row["value"], int | float) and row["value"] == row["value"]:
             lines.setdefault(row["name"], []).append((row["step"], row["value"]))
-    body = [_summary(lines), *_pictures(lines), *_by_source(lines)]
+            units[row["name"]] = "" if row["unit"] == "1" else row["unit"]
+    body = [_summary(lines, units), *_pictures(lines), *_by_source(lines)]
     body += _events(list(EventLog(folder / "events.jsonl").rows()))
     body += _samples(sample_rows(samples_of(folder)))
     path = folder / "training.html"
@@ -46,9 +48,12 @@ def write_training_page(folder: Path, title: str) -> Path:
     return path
 
 
-def _summary(lines: Mapping[str, Points]) -> str:
-    rows = [(name, f"{points[-1][1]:.6g}", f"{points[-1][0]:g}") for name, points in sorted(lines.items())]
-    return table(("figure", "last value", "at step"), rows)
+def _summary(lines: Mapping[str, Points], units: Mapping[str, str]) -> str:
+    rows = [
+        (name, brief(points[-1][1]), units[name], f"{points[-1][0]:,.0f}")
+        for name, points in sorted(lines.items())
+    ]
+    return table(("figure", "last value", "unit", "at step"), rows)
 
 
 def _pictures(lines: Mapping[str, Points]) -> list[str]:
