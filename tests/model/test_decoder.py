@@ -6,7 +6,7 @@ import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from towpath.core.errors import ModelError
 from towpath.model import GPT2Config, ModernConfig, build, fused_rows
@@ -162,6 +162,15 @@ def test_dropout_acts_in_training_alone(ids: Tensor) -> None:
     assert torch.equal(noisy, model(ids).logits)
     model.eval()
     assert torch.equal(model(ids).logits, model(ids).logits)
+
+
+def test_weights_of_attention_are_dropped_too(ids: Tensor) -> None:
+    model = build(GPT2Config(vocab_size=101, n_positions=32, n_embd=24, n_layer=2, n_head=3, dropout=0.5))
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    model.train()
+    assert not torch.equal(model(ids).logits, model(ids).logits)
 
 
 def test_a_tied_head_is_the_token_embedding(model: Decoder, config: DecoderConfig) -> None:

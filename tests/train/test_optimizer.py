@@ -129,3 +129,25 @@ def test_the_scheduler_keeps_the_ratio_of_the_groups() -> None:
 def test_warmup_longer_than_the_run_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"warmup_steps = 50 leaves no step .* Try warmup_steps = 2"):
         train_config(max_steps=20, warmup_steps=50)
+
+
+@pytest.mark.parametrize("shape", [(96, 32), (32, 96)])
+def test_muon_is_its_formula(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.nn.Parameter(torch.zeros(shape))
+    optimizer = Muon([weight], lr=0.1, momentum=0.9, weight_decay=0.5)
+    expected, buffer = torch.zeros(shape), torch.zeros(shape)
+    for _ in range(3):
+        gradient = torch.randn(shape, generator=generator)
+        weight.grad = gradient.clone()
+        optimizer.step()
+        buffer = 0.9 * buffer + 0.1 * gradient
+        direction = orthogonalize(0.1 * gradient + 0.9 * buffer)
+        expected = expected * (1 - 0.1 * 0.5) - 0.1 * max(1, shape[0] / shape[1]) ** 0.5 * direction
+    torch.testing.assert_close(weight.detach(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_half_a_cosine() -> None:
+    config = train_config(max_steps=110, warmup_steps=10, schedule={"type": "cosine", "final_ratio": 0.2})
+    shares = [factor(step, config) for step in (10, 35, 60, 85, 110)]
+    assert shares == pytest.approx([1.0, 0.2 + 0.8 * 0.853553, 0.6, 0.2 + 0.8 * 0.146447, 0.2], abs=1e-6)
