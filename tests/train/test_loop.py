@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.train.conftest import CONTEXT, VOCABULARY, batches, model, stage, train_config, weights
+from tests.train.conftest import (
+    CONTEXT,
+    VOCABULARY,
+    batches,
+    model,
+    model_config,
+    stage,
+    train_config,
+    weights,
+)
 from towpath.core.errors import TrainError
+from towpath.model.language_model import build
 from towpath.train.batches import IGNORED, Batch, ahead
 from towpath.train.loop import accumulate
 from towpath.train.parallel.strategy import Strategy
@@ -100,10 +110,27 @@ def test_batches_made_ahead_come_in_order(workers: int) -> None:
             assert torch.equal(left["input_ids"], right["input_ids"])
 
 
-def test_bf16_autocast_trains_on_a_cpu(tmp_path: Path) -> None:
-    decoder = model()
+@pytest.mark.parametrize("kind", ["gpt2", "modern", "moe"])
+def test_bf16_autocast_trains_on_a_cpu(kind: str, tmp_path: Path) -> None:
+    decoder = model(kind)
     run_stage(stage(tmp_path, train_config(precision="bf16", max_steps=3)), decoder)
     assert decoder.head_weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "modern"])
+def test_bf16_is_near_fp32_where_attention_has_a_kernel_of_its_own(kind: str) -> None:
+    config = model_config(kind, dropout=0.0).model_copy(update={"n_positions": 128})
+    ids = torch.randint(0, VOCABULARY, (2, 128), generator=torch.Generator().manual_seed(0))
+    found = []
+    for precision in ("fp32", "bf16"):
+        decoder = build(config, seed=1).train()
+        with choose_precision(train_config(precision=precision)).forward():
+            loss = decoder(ids, ids).loss
+        loss.backward()
+        found.append(
+            torch.cat([value.grad.flatten() for value in decoder.parameters() if value.grad is not None])
+        )
+    assert 0 < float((found[0] - found[1]).norm()) < 0.05 * float(found[0].norm())
 
 
 def test_fp16_on_a_cpu_is_said_to_be_fp32(capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,6 +100,7 @@ def attend(
     dropout: float,
 ) -> Float[Tensor, "B H T D"]:
     """What queries gather; H is a multiple of K and each key-value head serves H / K query heads."""
+    q, k = q.to(v.dtype), k.to(v.dtype)  # norms and rotation leave autocast's type, a product gives it
     batch, n_head, n_tokens, width = q.shape
     if n_tokens == 1 and sight.sees_all(1):  # the heads of a group become its queries, nothing is copied
         grouped = q.reshape(batch, k.shape[1], -1, width)  # (B, K, H/K, D)

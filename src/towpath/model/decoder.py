@@ -252,12 +252,14 @@ class Decoder(LanguageModel):
         """What each layer sees, worked out once for all layers of a pattern."""
         found: dict[Pattern | None, Sight] = {}
         dropout = self.dropout.p if self.training else 0.0
-        case = Case(n_queries, n_keys, self.device.type, self.tokens.weight.dtype, dropout, self.training)
+        device, weights = self.device.type, self.tokens.weight.dtype
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights
+        case = Case(n_queries, n_keys, device, dtype, dropout, self.training)
         for pattern in self.patterns:
             if pattern not in found:
                 sight = replace(base, pattern=pattern)
                 if not sight.is_plain(n_queries, n_keys) and choose(sight, case).name in _WITH_WHOLE_MASKS:
-                    sight = sight.folded(n_queries, n_keys, case.dtype, self.device)
+                    sight = sight.folded(n_queries, n_keys, weights, self.device)
                 found[pattern] = sight
         return [found[pattern] for pattern in self.patterns]
 

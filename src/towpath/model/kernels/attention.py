@@ -104,6 +104,8 @@ class _Call(ctypes.Structure):
     @classmethod
     def of(cls, q: Tensor, k: Tensor, v: Tensor, *, causal: bool, scale: float) -> _Call:
         """What forward and backward have in common."""
+        if not q.dtype == k.dtype == v.dtype == torch.float32:
+            raise TypeError(f"The attention kernel takes fp32 alone, not {q.dtype}, {k.dtype} and {v.dtype}.")
         (batch, n_head, n_queries, width), (_, n_kv_head, n_keys, _) = q.shape, k.shape
         threads = min(torch.get_num_threads(), batch * n_kv_head)
         sizes = (batch, n_head, n_kv_head, n_queries, n_keys, width, threads, causal)
