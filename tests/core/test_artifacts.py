@@ -37,6 +37,26 @@ def test_a_finished_artifact_is_not_made_again(tmp_path: Path) -> None:
     assert again.counts == {"files": 2}
 
 
+def test_a_draft_that_a_run_of_another_name_left_gets_the_name_of_who_ends_it(tmp_path: Path) -> None:
+    def broken_off(draft: Draft) -> None:
+        write_two_files(draft)
+        draft.mark_done("a", "1")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Store(tmp_path).make("documents", "first", {"x": 1}, [], broken_off)
+    parts: list[str | None] = []
+
+    def go_on(draft: Draft) -> None:
+        parts.append(draft.fact_of("a"))
+        write_two_files(draft)
+
+    ended = Store(tmp_path).make("documents", "second", {"x": 1}, [], go_on)
+    assert parts == ["1"]
+    assert ended.name == "second"
+    assert [path.name for path in (tmp_path / "artifacts" / "documents").iterdir()] == [ended.path.name]
+
+
 def test_the_id_depends_on_kind_config_and_parents() -> None:
     ids = {
         artifact_id("a", {"x": 1}, []),

@@ -48,6 +48,19 @@ def test_a_finished_run_is_found_and_not_repeated(
     assert before == {path: path.stat().st_mtime_ns for path in home.glob("artifacts/*/*/*")}
 
 
+def test_a_runs_name_means_what_it_made_or_found_last(
+    micro: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ids = []
+    for name, rate in (("first", 0.01), ("second", 0.02), ("first", 0.02), ("first", 0.01), ("second", 0.01)):
+        train = (f"name={name}", f"train.learning_rate={rate}", "train.max_steps=2", "train.warmup_steps=0")
+        made = result(capsys, "train", str(micro), *train, "until=train")["id"]
+        assert result(capsys, "trace", name)[0]["id"] == made
+        ids.append(made)
+    assert ids[1:] == [ids[1], ids[1], ids[0], ids[0]]
+    assert len(set(ids)) == 2
+
+
 def test_the_run_leaves_its_settings_surroundings_and_report(home: Path) -> None:
     folder = home / "runs" / "micro"
     assert 'name = "micro"' in (folder / "run.toml").read_text()

@@ -12,11 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from tests.train.conftest import assert_same, model, stage, train_config, weights
+from tests.train.conftest import assert_same, model, model_config, stage, train_config, weights
 from tests.train.test_resume import Killed, kill_at
-from towpath.core.errors import ConfigError
+from towpath.core.errors import ConfigError, ModelError
 from towpath.core.metrics import read_log
+from towpath.model.language_model import build
+from towpath.tokenizer import ByteTokenizer
 from towpath.train.events import EventLog
+from towpath.train.pretrain import sampler
 from towpath.train.stage import Stage, run_stage
 from towpath.train.stop import StoppedError
 
@@ -204,6 +207,34 @@ def test_an_unknown_task_is_refused_before_training(tmp_path: Path, task: str, m
 def test_two_evaluations_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="two are called 'weight_sum'"):
         run_stage(with_evaluations(tmp_path, {"task": "weight_sum"}, {"task": "weight_sum"}), model())
+
+
+def test_a_sample_that_can_not_be_written_does_not_end_training(tmp_path: Path) -> None:
+    def too_long(decoder) -> str:
+        raise ModelError("The prompt has 81 tokens and the context 16.")
+
+    for kill in (7, None):
+        one = stage(tmp_path, train_config())
+        one.sample = too_long
+        if kill:
+            kill_at(one, kill)
+            with pytest.raises(Killed):
+                run_stage(one, model())
+        else:
+            run_stage(one, model())
+    assert [(row["step"], row["kind"]) for row in events(tmp_path)] == [
+        (6, "sample failed"),
+        (12, "sample failed"),
+    ]
+    assert "The prompt has 81 tokens" in (tmp_path / "training.html").read_text()
+
+
+def test_a_long_prompt_is_gone_on_with() -> None:
+    prompt = "Once upon a time " * 4
+    decoder = build(model_config("gpt2").model_copy(update={"n_positions": 128, "vocab_size": 384}), seed=1)
+    written = sampler(ByteTokenizer(), prompt)(decoder)
+    assert written.startswith(prompt)
+    assert len(written) > len(prompt)
 
 
 def test_the_page_shows_curves_events_and_samples_and_loads_nothing(tmp_path: Path) -> None:

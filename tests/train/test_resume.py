@@ -160,6 +160,34 @@ def test_a_damaged_checkpoint_is_set_aside_for_an_older_one(
     assert_same(weights(whole), weights(resumed))
 
 
+def test_a_checkpoint_damaged_twice_is_set_aside_twice(tmp_path: Path) -> None:
+    for _ in range(2):
+        one = stage(tmp_path / "one", train_config())
+        kill_at(one, 9)
+        with pytest.raises(Killed):
+            run_stage(one, model())
+        (tmp_path / "one" / "checkpoints" / "step-000008" / "model.safetensors").write_bytes(b"")
+    whole, resumed = model(), model()
+    run_stage(stage(tmp_path / "one", train_config()), resumed)
+    aside = sorted(path.name for path in (tmp_path / "one" / "checkpoints").glob("*.damaged*"))
+    assert aside == ["step-000008.damaged", "step-000008.damaged-2"]
+    run_stage(stage(tmp_path / "whole", train_config()), whole)
+    assert_same(weights(whole), weights(resumed))
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_a_run_that_may_rewind_goes_on_when_killed_before_its_first_save(tmp_path: Path, at: int) -> None:
+    config = train_config(guard={"on_loss_spike": "rewind"})
+    one = stage(tmp_path / "one", config)
+    kill_at(one, at)
+    with pytest.raises(Killed):
+        run_stage(one, model())
+    whole, resumed = model(), model()
+    run_stage(stage(tmp_path / "one", config), resumed)
+    run_stage(stage(tmp_path / "whole", config), whole)
+    assert_same(weights(whole), weights(resumed))
+
+
 def test_the_data_position_is_said_on_resume(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = train_config()
     one = stage(tmp_path, config)

@@ -80,10 +80,19 @@ def find_checkpoint(reference: str) -> Checkpoint:
 
 
 def last_checkpoint(store: Store, run: str) -> Artifact | None:
-    """The last checkpoint of the run called ``run``, the assistant's before the pre-trained one."""
-    from towpath.core.files import MANIFEST
+    """What the run called ``run`` made or found last, the assistant before the pre-trained checkpoint.
+
+    Of runs that recorded nothing, the newest of that name.
+    """
+    from towpath.core.artifacts import Artifact
+    from towpath.core.files import MANIFEST, read_manifest
+    from towpath.core.runs import made_by
     from towpath.train.checkpoint import KIND
 
+    made = made_by(store.home / "runs" / run)
+    for place in (store.folder / made[stage] for stage in ("tune", "train") if stage in made):
+        if (manifest := read_manifest(place)) is not None:
+            return Artifact.from_manifest(place, manifest)
     for name in (f"{run}-chat", run):
         fits = [item for item in store.all(KIND) if item.name == name]
         if fits:

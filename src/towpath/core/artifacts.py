@@ -137,6 +137,9 @@ class Store:
         with locked(self.folder / ".locks" / f"{kind}-{identifier}", f"{kind} {path.name}"):
             if (path / MANIFEST).exists():
                 return self._open_folder(path)
+            draft, path = path, self._place(kind, name, identifier)
+            if draft.exists():
+                draft.rename(path)  # a run of another name began it
             self._write(path, kind, identifier, config, ids, write)
         return self._open_folder(path, check=False)
 
@@ -181,8 +184,13 @@ class Store:
         return self._open_folder(self._folder_of(kind, name, identifier), check=False)
 
     def _folder_of(self, kind: str, name: str, identifier: str) -> Path:
+        """Of what is there already, under whatever name, a finished one rather than a draft."""
         known = list((self.folder / kind).glob(f"*-{identifier[:FOLDER_ID_LENGTH]}"))
-        return known[0] if known else self.folder / kind / f"{name}-{identifier[:FOLDER_ID_LENGTH]}"
+        known.sort(key=lambda path: not (path / MANIFEST).exists())
+        return known[0] if known else self._place(kind, name, identifier)
+
+    def _place(self, kind: str, name: str, identifier: str) -> Path:
+        return self.folder / kind / f"{name}-{identifier[:FOLDER_ID_LENGTH]}"
 
     def open(self, reference: str | Path, kind: str | None = None) -> Artifact:
         """The finished artifact that ``reference`` means: a folder, an id or its start, or a name.

@@ -2,6 +2,7 @@
 
 ```
 runs/tiny/run.toml            resolved, every default filled in
+runs/tiny/made.json           which artifact each stage gave last
 runs/tiny/environment.json    commit, versions, hardware, command line of the last start
 runs/tiny/train-3f2a91d0/     log.jsonl, checkpoints/step-000500/ …   (the id of what is being trained)
 runs/tiny/report.md
@@ -10,6 +11,8 @@ runs/tiny/report.md
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import platform
 import re
@@ -28,7 +31,7 @@ from towpath.core.files import readable_json, write_durably
 from towpath.core.locks import locked
 from towpath.core.processes import is_first
 
-RUN_FILE = "run.toml"
+RUN_FILE, MADE = "run.toml", "made.json"
 _PACKAGES = ("torch", "numpy", "pyarrow", "daft", "tokenizers", "tiktoken", "safetensors", "pydantic")
 
 
@@ -68,6 +71,15 @@ class Run:
         path.mkdir(parents=True, exist_ok=True)
         return path
 
+    def record(self, stage: str, artifact: str) -> None:
+        """``artifact`` is what ``stage`` gives now; what came after another one of it is forgotten."""
+        made = made_by(self.path)
+        if not is_first() or made.get(stage) == artifact:
+            return
+        before = itertools.takewhile(lambda name: name != stage, made)
+        rows = {**{name: made[name] for name in before}, stage: artifact}
+        write_durably(self.path / MADE, readable_json(rows))
+
     def describe(self, run_toml: str) -> None:
         """Write ``run.toml`` and ``environment.json``; the first process of a job does."""
         if not is_first():
@@ -75,6 +87,12 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / RUN_FILE, run_toml.encode())
         write_durably(self.path / "environment.json", readable_json(environment()))
+
+
+def made_by(run: Path) -> dict[str, str]:
+    """By stage, in their order, the artifacts that the run in the folder ``run`` made or found last."""
+    path = run / MADE
+    return json.loads(path.read_bytes()) if path.exists() else {}
 
 
 def environment() -> dict[str, Any]:

@@ -81,6 +81,7 @@ class Path:
             "tune": self._assistant,
         }
         self.made[name] = makers[name]()
+        self.run.record(name, str(self.made[name].path.relative_to(self.store.folder)))
         return self.made[name]
 
     def _documents(self) -> Artifact:

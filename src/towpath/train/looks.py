@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from towpath.core.errors import ConfigError
+from towpath.core.errors import ConfigError, TowpathError
 from towpath.core.files import disk_full_explained
 from towpath.core.metrics import MetricLog, read_log
 from towpath.data.sources.limits import TookTooLong, time_limit
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from towpath.train.stage import Stage
 
 
+_NO_SAMPLE = "sample failed"
 SHOWN_DEPTH = 2
 """Figures of a validation with more parts in their name (of a layer, of an expert) are only logged."""
 
@@ -93,10 +94,9 @@ class Looks:
         """What the files have of ``step``; an evaluation that failed is done."""
         names = (row["name"].split("/") for row in read_log(self.log.path) if row["step"] == step)
         done = {"/".join(parts[:2]) if parts[0] == "evaluation" else parts[0] for parts in names}
+        failed = [row for row in self.events.rows() if row["step"] == step and "evaluation" in row]
         done |= {
-            f"evaluation/{event['evaluation']}"
-            for event in self.events.rows()
-            if event["step"] == step and "evaluation" in event
+            "sample" if row["kind"] == _NO_SAMPLE else f"evaluation/{row['evaluation']}" for row in failed
         }
         return done | ({"sample"} if step in sampled_steps(self.samples) else set())
 
@@ -123,8 +123,12 @@ class Looks:
 
     def _sample(self, model: LanguageModel, step: int) -> None:
         assert self.stage.sample is not None
-        with self.stop.breaking_off():
-            text = self.stage.sample(model)
+        try:
+            with self.stop.breaking_off():
+                text = self.stage.sample(model)
+        except TowpathError as error:
+            self._failed("sample", _NO_SAMPLE, step, error)
+            return
         with disk_full_explained(self.samples), self.samples.open("a") as file:
             file.write(json.dumps({"step": step, "text": text}) + "\n")
         self.say(f"    {text!r}")
@@ -135,7 +139,8 @@ class Looks:
                 found = self.tasks[one.label](model, self.stage.tokenizer)
                 figures = {f"evaluation/{one.label}/{name}": float(value) for name, value in found.items()}
         except (Exception, SystemExit) as error:
-            self._failed(one, step, error)
+            kind = "evaluation too slow" if isinstance(error, TookTooLong) else "evaluation failed"
+            self._failed(one.label, kind, step, error)
             return
         finally:
             model.eval()
@@ -143,11 +148,10 @@ class Looks:
         shown = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
         self.say(f"{self.stage.name}: step {step}: {shown}")
 
-    def _failed(self, one: EvaluationConfig, step: int, error: BaseException) -> None:
-        kind = "evaluation too slow" if isinstance(error, TookTooLong) else "evaluation failed"
+    def _failed(self, label: str, kind: str, step: int, error: BaseException) -> None:
         why = f"{type(error).__name__}: {error}"
-        self.events.add({"step": step, "kind": kind, "evaluation": one.label, "error": why[:500]})
-        self.say(f"{self.stage.name}: step {step}: {kind}: {one.label}: {why[:200]}. Training goes on.")
+        self.events.add({"step": step, "kind": kind, "evaluation": label, "error": why[:500]})
+        self.say(f"{self.stage.name}: step {step}: {kind}: {label}: {why[:200]}. Training goes on.")
 
 
 def _tasks(stage: Stage) -> dict[str, Task]:

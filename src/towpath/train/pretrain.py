@@ -106,8 +106,10 @@ def sampler(tokenizer: Tokenizer, prompt: str, tokens: int = 40) -> Sample:
     """Writes ``tokens`` tokens after ``prompt``, the same for the same weights."""
 
     def sample(model: LanguageModel) -> str:
-        from towpath.model.text import generate_text
+        from towpath.model.text import encode_prompt, generate_text
 
-        return generate_text(model, tokenizer, prompt, max_length=tokens, temperature=0.8, seed=0)
+        answers = model.config.family == "encoder-decoder"
+        counted = tokens if answers else tokens + len(encode_prompt(tokenizer, prompt))
+        return generate_text(model, tokenizer, prompt, max_length=counted, temperature=0.8, seed=0)
 
     return sample

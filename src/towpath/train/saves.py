@@ -8,6 +8,7 @@ first two are ``shard-*.safetensors`` instead; see ``towpath.train.parallel.shar
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -206,8 +207,15 @@ def newest_good_save(folder: Path) -> Saved | None:
         except ArtifactError as error:
             print(f"train: {error}", file=sys.stderr)
             print(f"train: {path.name} is set aside; an older checkpoint is tried.", file=sys.stderr)
-            path.rename(path.with_name(f"{path.name}.damaged"))
+            path.rename(_aside(path))
     return None
+
+
+def _aside(path: Path) -> Path:
+    """Where the damaged save ``path`` goes; what was set aside before stays."""
+    names = itertools.chain([".damaged"], (f".damaged-{number}" for number in itertools.count(2)))
+    places = (path.with_name(path.name + name) for name in names)
+    return next(place for place in places if not place.exists())
 
 
 def _verified(path: Path) -> Saved:

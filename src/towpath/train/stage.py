@@ -41,7 +41,7 @@ from towpath.train.meters import MEASURED, SPEED, Bill, Meters
 from towpath.train.page import write_training_page
 from towpath.train.parallel.share import share_of
 from towpath.train.precision import Precision, choose_precision
-from towpath.train.saves import Saved
+from towpath.train.saves import Saved, save_folder
 from towpath.train.schedule import Scheduler
 from towpath.train.smaller_batches import SmallerBatches, sequences_of
 from towpath.train.stop import StoppedError, StopRequest, stop_request
@@ -147,7 +147,7 @@ class _Running:
             self._progress(self.stage.name, first_step) as self.bar,
             self._trackers(),
         ):
-            if self.config.guard.rewinds and first_step == 0:
+            if self.config.guard.rewinds and first_step == 0 and not save_folder(self.saves, 0).exists():
                 self._save(0)  # where a spike before the first checkpoint goes back to
             self.looks = Looks(self.stage, self.log, self.events, self.bar.say, stop)
             if self.strategy.any(first_step > 0 and self.strategy.is_first and self.looks.missed(first_step)):
