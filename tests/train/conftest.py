@@ -14,6 +14,7 @@ from towpath.model.encoder_config import BertConfig
 from towpath.model.encoder_decoder_config import T5Config
 from towpath.model.experts_config import BiasBalance, LossBalance, MoEConfig
 from towpath.model.language_model import LanguageModel, build
+from towpath.model.memory_config import RecurrentConfig
 from towpath.tokenizer import ByteTokenizer
 from towpath.train.batches import TokenBatches
 from towpath.train.config import TrainConfig
@@ -44,6 +45,16 @@ def model_config(kind: str = "gpt2", dropout: float = 0.1) -> TransformerConfig:
     if kind == "modern":
         return ModernConfig(
             vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=32, n_layer=2, n_head=4, n_kv_head=2
+        )
+    if kind == "recurrent":
+        return RecurrentConfig(
+            vocab_size=VOCABULARY,
+            n_positions=CONTEXT,
+            segment_tokens=CONTEXT // 2,
+            memory_tokens=CONTEXT // 2,
+            n_embd=32,
+            n_layer=2,
+            n_head=4,
         )
     if kind in BALANCES:
         return MoEConfig(

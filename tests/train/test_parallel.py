@@ -108,9 +108,9 @@ def test_every_mode_on_two_processes_is_one(
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kind", ["bert", "t5"])
-def test_masked_and_span_training_on_two_processes_is_that_of_one(tmp_path: Path, kind: str) -> None:
-    config = config_of(objective={"type": OBJECTIVES[kind]}, max_steps=4, save_steps=4)
+@pytest.mark.parametrize("kind", ["bert", "t5", "recurrent"])
+def test_other_families_on_two_processes_are_one(tmp_path: Path, kind: str) -> None:
+    config = config_of(objective={"type": OBJECTIVES.get(kind, "causal")}, max_steps=4, save_steps=4)
     single = alone(tmp_path / "single", config, kind)
     for mode in ("ddp", "fsdp"):
         assert train(tmp_path / mode, change(config, {"parallel": {"type": mode}}), 2, kind) == [0, 0], mode

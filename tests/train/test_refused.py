@@ -16,6 +16,13 @@ from towpath.train.start import check_start
 
 ADAMW = 'train.optimizer={type="adamw"}'
 
+MEMORY = (
+    "model.type=recurrent",
+    "model.n_positions=64",
+    "model.segment_tokens=32",
+    "model.memory_tokens=32",
+)
+
 REFUSED = {
     "heads that don't divide the width": (["model.n_embd=100", "model.n_head=3"], "100.*n_head = 3. Try 99"),
     "key heads that don't divide the heads": (
@@ -65,6 +72,34 @@ REFUSED = {
     "places in a memory": (
         ["model.type=recurrent", "model.n_positions=1024", 'model.positions={type="learned"}'],
         "positions.type = 'learned'.*Try positions.type = rope",
+    ),
+    "a memory and a prefix": (
+        [*MEMORY, 'train.objective={type="prefix_lm"}'],
+        "'recurrent' carries its memory over documents.*Try objective = { type = 'causal'",
+    ),
+    "a memory and documents that are hidden from each other": (
+        [*MEMORY, "train.objective.document_mask=true"],
+        "'recurrent' carries its memory over documents.*document_mask = false",
+    ),
+    "parts of tensors and Adafactor": (
+        ['train.parallel={type="fsdp"}', 'train.optimizer={type="adafactor"}'],
+        '"adafactor" updates whole tensors.*"fsdp" cuts them up. Take parallel.type = "ddp"',
+    ),
+    "parts of tensors and moments of a byte": (
+        ['train.parallel={type="tensor"}', 'train.optimizer={type="adamw8bit"}'],
+        '"adamw8bit" updates whole tensors.*"tensor" cuts them up',
+    ),
+    "parts of products in int8": (
+        ['train.parallel={type="tensor"}', "train.precision=int8"],
+        'precision = "int8".*"tensor" cuts matrices up.*Take parallel.type = "ddp"',
+    ),
+    "parts of products of an encoder-decoder": (
+        ["t5-small", 'train.parallel={type="tensor"}'],
+        'model.type = "t5" adds a number to the scores.*Take train.parallel.type = "fsdp"',
+    ),
+    "parts of windows of experts": (
+        ["model.type=moe", 'train.parallel={type="context"}'],
+        'model.type = "moe" is none. Take train.parallel.type = "fsdp"',
     ),
     "ZeRO and Muon": (
         ['train.parallel={type="deepspeed"}'],
@@ -137,6 +172,14 @@ STARTS = {
         ['train.parallel={type="fsdp"}', "train.gradient_accumulation_steps=3"],
         {"WORLD_SIZE": "2"},
         "3 micro-batches can't be shared evenly by 2 processes.*= 4",
+    ),
+    "a shared expert that can't be cut": (
+        [
+            *("model.type=moe", "model.n_head=4", "model.n_kv_head=2", "model.shared_width=33"),
+            'train.parallel={type="tensor"}',
+        ],
+        {"WORLD_SIZE": "2"},
+        "shared_width = 33 can't be cut into 2 equal parts.*shared_width = 34",
     ),
     "heads that can't be cut": (
         ['train.parallel={type="tensor"}'],

@@ -37,6 +37,8 @@ class TransformerConfig(Section):
 
     family: ClassVar[Family]
     """Which objectives can train it, and whether it writes text."""
+    carries_memory: ClassVar[bool] = False
+    """Whether it reads a row in segments and remembers those before."""
     type: Any
     vocab_size: int | None = Field(default=None, ge=1)
     """Rows of the token embedding. Left out: the tokenizer's size, rounded up to 64."""

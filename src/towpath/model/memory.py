@@ -60,14 +60,23 @@ class Segments(Pattern):
         return joined([(start - self.memory_tokens, n_tokens)], n_tokens)
 
 
+class Fresh:
+    """What each layer saw in a segment, for the next one's memory.
+
+    A class of its own, as FSDP hands a block copies of the dictionaries in its arguments.
+    """
+
+    def __init__(self) -> None:
+        self.layers: dict[int, Tensor] = {}
+
+
 @dataclass(frozen=True)
 class SegmentPlacement(Placement):
     """Where the tokens of a segment stand, after those in memory."""
 
     past: Memory = ()
     """What each layer remembers."""
-    fresh: dict[int, Tensor] = field(default_factory=dict)
-    """What each layer saw in this segment, for the next one's memory."""
+    fresh: Fresh = field(default_factory=Fresh)
 
 
 class RecurrentAttention(Attention):
@@ -77,7 +86,7 @@ class RecurrentAttention(Attention):
         """See ``Attention.forward``."""
         if not isinstance(place, SegmentPlacement):
             return super().forward(x, place, layer)
-        place.fresh[layer] = x
+        place.fresh.layers[layer] = x
         seen = torch.cat((place.past[layer], x), dim=1)  # (B, M + T, C)
         q, k, v = (part.unflatten(-1, (-1, self.shape.head_width)) for part in self.qkv.parts(seen))
         q = q[:, -x.shape[1] :]
@@ -159,7 +168,8 @@ class RecurrentDecoder(Decoder):
         for layer, block in enumerate(self.blocks):
             x = self.through(block, x, place, layer)
         most = self.config.memory_tokens
-        newer = [torch.cat((past, place.fresh[layer]), dim=1)[:, -most:] for layer, past in enumerate(memory)]
+        fresh = place.fresh.layers
+        newer = [torch.cat((past, fresh[layer]), dim=1)[:, -most:] for layer, past in enumerate(memory)]
         return x, newer
 
     def _empty_memory(self, batch: int) -> Memory:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 class RecurrentConfig(ModernConfig):
     """The ``modern`` layout, a segment at a time with a memory of those before (Dai et al. 2019)."""
 
+    carries_memory: ClassVar[bool] = True
     type: Literal["recurrent"] = "recurrent"  # pyright: ignore[reportIncompatibleVariableOverride]
     segment_tokens: int = Field(default=512, ge=1)
     """Tokens that are gone through at once; a row of n_positions tokens is cut into such segments."""

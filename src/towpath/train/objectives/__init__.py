@@ -87,6 +87,12 @@ def check_fits(objective: ObjectiveConfig, model: TransformerConfig) -> None:
         ConfigError: names those that fit.
     """
     if model.family in objective.families:
+        alike = objective.type == "causal" and not getattr(objective, "document_mask", False)
+        if model.carries_memory and not alike:
+            raise ConfigError(
+                f"model.type = {model.type!r} carries its memory over documents and sees the past alone. "
+                "Try objective = { type = 'causal', document_mask = false }."
+            )
         return
     fitting = [name for name in OBJECTIVES.names() if model.family in _families(name)]
     raise ConfigError(

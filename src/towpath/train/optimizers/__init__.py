@@ -8,7 +8,7 @@ line in ``OPTIMIZERS``. Sections start no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from towpath.core.catalogue import Catalogue
 from towpath.core.config import Section
@@ -34,6 +34,8 @@ OPTIMIZERS = Catalogue(
 class OptimizerConfig(Section):
     """What every optimizer's section has."""
 
+    updates_parts: ClassVar[bool] = True
+    """Whether it can update a tensor of which each process holds a part."""
     type: Any
 
     def build(

@@ -9,7 +9,7 @@ defaults is the paper's algorithm with two deviations, which it names itself: th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class AdafactorConfig(OptimizerConfig):
     """Adafactor for every parameter (Shazeer and Stern 2018): second moments by rows and columns alone."""
 
+    updates_parts: ClassVar[bool] = False
     type: Literal["adafactor"] = "adafactor"
     beta2_decay: float = Field(default=-0.8, lt=0)
     """Exponent c of the decay 1 - t^c of second moments (section 7.2)."""

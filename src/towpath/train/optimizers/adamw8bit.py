@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 class AdamW8bitConfig(OptimizerConfig):
     """AdamW with moments of one byte a weight (Dettmers et al. 2022): a quarter of their memory."""
 
+    updates_parts: ClassVar[bool] = False
     type: Literal["adamw8bit"] = "adamw8bit"
     block_size: int = Field(default=256, ge=16, le=65536)
     """Weights that share one scale. The paper has 2,048; 256 is torchao's."""

@@ -71,6 +71,20 @@ class ParallelConfig(Section):
         """
 
 
+def check_updates_parts(train: TrainConfig) -> None:
+    """Refuse an optimizer that needs whole tensors where each process holds a part of them.
+
+    Raises:
+        ValueError: with what works.
+    """
+    if not train.optimizer.updates_parts:
+        raise ValueError(
+            f'optimizer.type = "{train.optimizer.type}" updates whole tensors, and parallel.type = '
+            f'"{train.parallel.type}" cuts them up. Take parallel.type = "ddp", or optimizer.type = "adamw" '
+            'or "muon".'
+        )
+
+
 class ManyProcesses(ParallelConfig):
     """What every mode of several processes has."""
 

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Literal
 from towpath.train.parallel.ddp import DDPConfig
 
 if TYPE_CHECKING:
+    from towpath.model.config import TransformerConfig
     from towpath.train.config import TrainConfig
     from towpath.train.parallel.strategy import Strategy
     from towpath.train.precision import Precision
+
+_PLAIN_DECODERS = ("gpt2", "modern")
 
 
 class ContextConfig(DDPConfig):
@@ -25,6 +28,14 @@ class ContextConfig(DDPConfig):
         from towpath.train.parallel.windows import SharedContext
 
         return SharedContext(train, precision, self)
+
+    def check_model(self, model: TransformerConfig) -> None:
+        """See ``ParallelConfig.check_model``."""
+        if model.type not in _PLAIN_DECODERS:
+            raise ValueError(
+                'train.parallel.type = "context" shares the windows of plain decoders, and model.type = '
+                f'"{model.type}" is none. Take train.parallel.type = "fsdp", or model.type = "modern".'
+            )
 
     def data_ranks(self, processes: int) -> int:
         """See ``ManyProcesses.data_ranks``: all learn from the same."""

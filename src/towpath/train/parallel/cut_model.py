@@ -136,6 +136,7 @@ def check_cuts(model: nn.Module, processes: int) -> None:
         ("n_head", blocks[0].shape.n_head),
         ("n_kv_head", blocks[0].shape.n_kv_head),
         ("inner_width", getattr(config, "inner_width", processes)),
+        ("shared_width", getattr(config, "shared_width", None) or processes),
     ):
         if number % processes:
             raise TrainError(

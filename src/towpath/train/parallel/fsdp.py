@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from towpath.core.errors import TrainError
-from towpath.train.parallel import ManyProcesses
+from towpath.train.parallel import ManyProcesses, check_updates_parts
 
 if TYPE_CHECKING:
     from towpath.train.config import TrainConfig
@@ -38,6 +38,7 @@ class FSDPConfig(ManyProcesses):
 
     def check(self, train: TrainConfig) -> None:
         """See ``ParallelConfig.check``."""
+        check_updates_parts(train)
         if self.offload and train.device == "cpu":
             raise ValueError(
                 'parallel.offload = true moves tensors from a GPU to the host, and device = "cpu". '

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from towpath.train.parallel import ManyProcesses
+from towpath.train.parallel import ManyProcesses, check_updates_parts
 
 if TYPE_CHECKING:
     from towpath.model.config import TransformerConfig
@@ -42,8 +42,22 @@ class TensorConfig(ManyProcesses):
         with torch.device("meta"):
             check_cuts(model.for_tokenizer(1).layout(), world_size())
 
+    def check(self, train: TrainConfig) -> None:
+        """See ``ParallelConfig.check``."""
+        check_updates_parts(train)
+        if train.precision == "int8":
+            raise ValueError(
+                'precision = "int8" has a scale for each row of a whole matrix, and parallel.type = "tensor" '
+                'cuts matrices up. Take parallel.type = "ddp" or "fsdp", or precision = "auto".'
+            )
+
     def check_model(self, model: TransformerConfig) -> None:
         """See ``ParallelConfig.check_model``."""
+        if model.family == "encoder-decoder":
+            raise ValueError(
+                'train.parallel.type = "tensor" cuts attention by heads, and model.type = '
+                f'"{model.type}" adds a number to the scores of each head. Take train.parallel.type = "fsdp".'
+            )
         kind = getattr(getattr(model, "positions", None), "type", None)
         if kind in ("alibi", "t5"):
             raise ValueError(

@@ -19,7 +19,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from towpath.core.errors import TrainError
 from towpath.model.decoder import Decoder
 from towpath.model.language_model import Output
 from towpath.train.objectives.drawing import IGNORED
@@ -49,12 +48,7 @@ class SharedContext(Replicated):
 
     def in_training(self, model: LanguageModel) -> nn.Module:
         """See ``Replicated.in_training``."""
-        if type(model) is not Decoder or model.config.type not in ("gpt2", "modern"):
-            raise TrainError(
-                f'train.parallel = "context" shares the windows of plain decoders, and model.type = '
-                f'"{model.config.type}" is none. Take train.parallel.type = "fsdp", or model.type = "modern".'
-            )
-        return SharedWindows(model, Chunks(self.group))
+        return SharedWindows(cast("Decoder", model), Chunks(self.group))
 
 
 class SharedWindows(nn.Module):
