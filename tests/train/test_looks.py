@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,7 @@ from towpath.core.errors import ConfigError, ModelError
 from towpath.core.metrics import read_log
 from towpath.model.language_model import build
 from towpath.tokenizer import ByteTokenizer
+from towpath.train.evaluations import EvaluationConfig
 from towpath.train.events import EventLog
 from towpath.train.pretrain import sampler
 from towpath.train.stage import Stage, run_stage
@@ -187,6 +189,15 @@ def test_a_task_is_found_by_its_path(tmp_path: Path) -> None:
     one = stage(tmp_path, train_config(evaluations=[{"task": f"{__name__}:leaving"}]))
     run_stage(one, model())
     assert [event["evaluation"] for event in events(tmp_path)] == ["leaving"]
+
+
+def test_a_task_may_lie_in_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tasks_in_the_current_folder.py").write_text("def two(model, tokenizer): return {'two': 2}")
+    monkeypatch.chdir(tmp_path)
+    before = list(sys.path)
+    task = EvaluationConfig(task="tasks_in_the_current_folder:two").find({})
+    assert task(model(), None) == {"two": 2}
+    assert sys.path == before
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class TrainConfig(Section):
     lean_memory: Execution[bool] = False
     """Give freed memory back to the system at once, on a CPU with glibc: a smaller peak, slower steps."""
     parallel: Execution[Annotated[ParallelConfig, PARALLEL.choice("single")]] = SingleConfig()
-    """How processes share a step: single, ddp, fsdp, tensor or deepspeed. Changes the last bits alone."""
+    """How processes share a step: single, ddp, fsdp, context, tensor or deepspeed. Last bits differ alone."""
     compile: Execution[bool] = False
     """Run the model through torch.compile; its last bits differ from the eager model's."""
 

@@ -2,14 +2,18 @@
 
 Comes in: ``train.evaluations``, each a table with ``task``. Goes out: functions of a model and its
 tokenizer that give figures. A task is one that the stage was given by name, one that a package offers
-as entry point of the group ``towpath.tasks``, or ``"module:function"`` of anything that can be imported.
+as entry point of the group ``towpath.tasks``, or ``"module:function"`` of anything that can be imported,
+from the current folder too.
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
@@ -66,6 +70,19 @@ class EvaluationConfig(Section):
                 f"Available: {', '.join(names) or 'none'}; or name a function as module:function."
             )
         try:
-            return getattr(importlib.import_module(module), function)
+            return getattr(_imported(module), function)
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"train.evaluations: {self.task!r} can't be imported: {error}.") from error
+
+
+def _imported(name: str) -> ModuleType:
+    """The module ``name``. The script ``towpath`` does not look in the current folder by itself.
+
+    That folder comes last and for this import alone: what lies there by chance hides no package.
+    """
+    before = sys.path
+    sys.path = [*before, str(Path.cwd())]
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path = before
