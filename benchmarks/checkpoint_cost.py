@@ -21,7 +21,7 @@ from towpath.recipes.path import Path as RunPath
 from towpath.tokenizer import Mixture, Tokenizer, TokenShards
 from towpath.train.optimizer import build_optimizer
 from towpath.train.pretrain import token_batches
-from towpath.train.saves import TrainingState, random_state, save_state
+from towpath.train.saves import TrainingState, random_state, save_checkpoint
 from towpath.train.stage import Stage, run_stage
 
 STEPS = 8
@@ -64,7 +64,7 @@ def main() -> None:
                 random_state(),
                 {"guard": {"bad_steps": 0}},
             )
-            written = save_state(Path(folder) / "saves", state, keep=2)
+            written = save_checkpoint(Path(folder) / "saves", state, keep=2)
             cpu.append(time.process_time() - start)
             wall.append(time.monotonic() - start_wall)
         size = sum(file.stat().st_size for file in written.iterdir())

@@ -21,7 +21,7 @@ from tests.train.conftest import (
 from towpath.core.errors import TrainError
 from towpath.model.language_model import build
 from towpath.train.batches import IGNORED, Batch, ahead
-from towpath.train.loop import accumulate
+from towpath.train.loop import accumulate, training_loop
 from towpath.train.parallel.strategy import Strategy
 from towpath.train.precision import choose_precision
 from towpath.train.stage import run_stage
@@ -64,6 +64,23 @@ def test_the_loss_falls(tmp_path: Path) -> None:
     losses = [row["value"] for row in read_log(tmp_path / "log.jsonl") if row["name"] == "train/loss"]
     assert losses[0] == pytest.approx(math.log(VOCABULARY), rel=0.1)
     assert sum(losses[-5:]) / 5 < 0.75 * losses[0]
+
+
+def test_the_specifications_four_arguments_are_enough() -> None:
+    decoder, twin = model(dropout=0.0), model(dropout=0.0)
+    ids = torch.randint(0, VOCABULARY, (6, 4, CONTEXT), generator=torch.Generator().manual_seed(1))
+    optimizer = torch.optim.AdamW(decoder.parameters(), lr=1e-3)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 / (1 + step))
+    training_loop(decoder, [{"input_ids": rows, "labels": rows} for rows in ids], optimizer, scheduler)
+    own = torch.optim.AdamW(twin.parameters(), lr=1e-3)
+    for step, rows in enumerate(ids):
+        twin(rows, rows).loss.backward()
+        torch.nn.utils.clip_grad_norm_(twin.parameters(), 1.0)
+        own.step()
+        own.zero_grad()
+        own.param_groups[0]["lr"] = 1e-3 / (2 + step)
+    for name, value in twin.named_parameters():
+        torch.testing.assert_close(dict(decoder.named_parameters())[name], value, rtol=0, atol=1e-6)
 
 
 class Poisoned:

@@ -19,7 +19,7 @@ from towpath.tokenizer.order import Draw
 from towpath.train.batches import IGNORED, Batch, TokenBatches
 from towpath.train.ceiling import matmul_ceiling
 from towpath.train.energy import Energy, energy_counters
-from towpath.train.figures import BatchFlops, bytes_per_target, log_figures
+from towpath.train.figures import BatchFlops, bytes_per_target, log_metrics
 from towpath.train.meters import COST, DATA_WAIT, ENERGY, MEASURED, MFU, SECONDS, SPEED, Bill, Meters
 from towpath.train.stage import run_stage
 
@@ -131,15 +131,15 @@ def test_the_flops_of_a_batch_are_those_of_its_tokens(tokens: int) -> None:
     assert BatchFlops(decoder)(Batch([micro, micro], 1)) == pytest.approx(expected)
 
 
-def test_log_figures_are_the_specification_s_names() -> None:
-    figures = log_figures(7, 2.0, 3e-4)
+def test_log_metrics_are_the_specification_s_names() -> None:
+    figures = log_metrics(2.0, 7, 3e-4)
     assert figures == {
         "train/loss": 2.0,
         "train/perplexity": pytest.approx(math.exp(2.0)),
         "train/learning_rate": 3e-4,
         "train/step": 7,
     }
-    assert log_figures(7, 1e4, 0.0)["train/perplexity"] == math.inf
+    assert log_metrics(1e4, 7, 0.0)["train/perplexity"] == math.inf
 
 
 def test_bits_a_byte_are_of_the_text_that_the_targets_stand_for() -> None:
@@ -147,7 +147,7 @@ def test_bits_a_byte_are_of_the_text_that_the_targets_stand_for() -> None:
     text_bytes = np.array([0, 4, 2])
     per_target = bytes_per_target(Batch([{"labels": labels}], 4), text_bytes)
     assert per_target == pytest.approx(8 / 4)
-    assert log_figures(1, 1.0, 0.0, per_target)["train/bits_per_byte"] == pytest.approx(1 / math.log(2) / 2)
+    assert log_metrics(1.0, 1, 0.0, per_target)["train/bits_per_byte"] == pytest.approx(1 / math.log(2) / 2)
     assert bytes_per_target(Batch([{"labels": labels}], 4), np.zeros(3, int)) is None
 
 

@@ -37,12 +37,12 @@ class HasSources(Protocol):
         ...
 
 
-def log_figures(
-    step: int, loss: float, learning_rate: float, bytes_per_target: float | None = None
+def log_metrics(
+    loss: float, step: int, learning_rate: float, bytes_per_target: float | None = None
 ) -> dict[str, float]:
     """What is logged of ``loss`` in nats a target; bits a byte where ``bytes_per_target`` is known.
 
-    >>> log_figures(3, math.log(2), 1e-3, 1.0)["train/bits_per_byte"]
+    >>> log_metrics(math.log(2), 3, 1e-3, 1.0)["train/bits_per_byte"]
     1.0
     """
     figures = {

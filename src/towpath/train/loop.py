@@ -13,11 +13,12 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from towpath.train.batches import Batch
+from towpath.train.batches import IGNORED, Batch
 from towpath.train.config import TrainConfig
 from towpath.train.guard import Guard, Rewind
 from towpath.train.layers import layer_norms
 from towpath.train.looks import looks_due
+from towpath.train.optimizer import Optimizers
 from towpath.train.parallel.strategy import Strategy
 from towpath.train.smaller_batches import SmallerBatches
 
@@ -46,12 +47,12 @@ Log = Callable[[int, Mapping[str, float]], None]
 
 def training_loop(
     model: nn.Module,
-    dataloader: Iterable[Batch],
-    optimizer: StepsAndForgets,
+    dataloader: Iterable[Batch | Mapping[str, Tensor]],
+    optimizer: StepsAndForgets | torch.optim.Optimizer,
     scheduler: Steps,
-    config: TrainConfig,
+    config: TrainConfig | None = None,
     *,
-    strategy: Strategy,
+    strategy: Strategy | None = None,
     guard: Guard | None = None,
     smaller: SmallerBatches | None = None,
     first_step: int = 0,
@@ -61,20 +62,26 @@ def training_loop(
     stop: Callable[[], bool] = lambda: False,
     observe: Callable[[int, Batch], Mapping[str, float]] = lambda step, batch: {},
 ) -> None:
-    """Train until ``config.max_steps`` optimizer updates are made or ``stop`` says so.
+    """Train until ``config.max_steps`` optimizer updates are made, the data ends, or ``stop`` says so.
 
-    ``guard`` None makes one of ``config``, and so does ``smaller``. ``look`` validates after a step that
-    ``looks_due`` names; a stop that is asked for meanwhile comes before the next step. ``observe`` gives
-    figures of a batch before it is learned from.
+    Four arguments are enough, with torch's own optimizer and scheduler and batches as dictionaries of what
+    the model is called with. ``guard`` None makes one of ``config``, and so do ``strategy`` and ``smaller``.
+    ``look`` validates after a step that ``looks_due`` names; a stop that is asked for meanwhile comes before
+    the next step. ``observe`` gives figures of a batch before it is learned from.
 
     Raises:
         Rewind: the run is to go on from its last save, without the data of some steps.
         TrainError: ``guard`` stopped the run.
     """
     model.train()
+    config = config or TrainConfig()
+    strategy = strategy or Strategy.around(model, config)
+    if isinstance(optimizer, torch.optim.Optimizer):
+        optimizer = Optimizers({"given": optimizer}, {})
     guard = guard or Guard(config)
     smaller = smaller or SmallerBatches(config.auto_micro_batch)
-    for step, batch in enumerate(dataloader, start=first_step + 1):
+    for step, given in enumerate(dataloader, start=first_step + 1):
+        batch = given if isinstance(given, Batch) else whole_batch(model, given)
         figures: dict[str, float] = {}
         if not guard.leaves_out(step):
             figures |= observe(step, batch)
@@ -97,6 +104,13 @@ def training_loop(
                 return
         if last:
             return
+
+
+def whole_batch(model: nn.Module, arguments: Mapping[str, Tensor]) -> Batch:
+    """The step that learns from one call of ``model``; decoders shift the labels (B, T) by one themselves."""
+    labels = arguments["labels"]
+    shifts = getattr(getattr(model, "config", None), "family", "decoder") == "decoder"
+    return Batch([dict(arguments)], int((labels[:, shifts:] != IGNORED).sum()))
 
 
 def learn(

@@ -69,7 +69,7 @@ def set_random_state(states: Mapping[str, Tensor]) -> None:
             torch.cuda.set_rng_state(state, device)
 
 
-def save_state(folder: Path, state: TrainingState, keep: int) -> Path:
+def save_checkpoint(folder: Path, state: TrainingState, keep: int) -> Path:
     """Write ``state`` below ``folder`` and leave the ``keep`` newest. Returns the folder of the save.
 
     Raises:

@@ -32,7 +32,7 @@ from towpath.train.config import TrainConfig
 from towpath.train.energy import energy_counters
 from towpath.train.evaluations import Task
 from towpath.train.events import Event, EventLog, LeftOut
-from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_figures, source_losses
+from towpath.train.figures import BatchFlops, HasSources, bytes_per_target, log_metrics, source_losses
 from towpath.train.guard import Guard, Rewind
 from towpath.train.looks import Looks, sample_rows, samples_of
 from towpath.train.loop import training_loop
@@ -329,9 +329,9 @@ class _Running:
         if "train/loss" in figures:
             per_target = self.stage.text_bytes
             assert self.batch is not None
-            figures |= log_figures(
-                step,
+            figures |= log_metrics(
                 figures["train/loss"],
+                step,
                 max(scheduler.get_last_lr()),
                 None if per_target is None else bytes_per_target(self.batch, per_target),
             )

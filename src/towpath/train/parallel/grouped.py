@@ -24,8 +24,8 @@ from towpath.train.saves import (
     newest_good_save,
     opened,
     random_state,
+    save_checkpoint,
     save_folder,
-    save_state,
     set_random_state,
 )
 
@@ -104,7 +104,7 @@ class Grouped(Strategy):
         """See ``Strategy.save``: the first process writes whole tensors."""
         model, optimizer = self.whole_tensors()
         state = TrainingState(step, model, optimizer, self.random_states(), facts)
-        self.group.first_alone(lambda: void(save_state(folder, state, self.config.keep_checkpoints)))
+        self.group.first_alone(lambda: void(save_checkpoint(folder, state, self.config.keep_checkpoints)))
 
     def whole_tensors(self) -> tuple[Mapping[str, Tensor], Mapping[str, Tensor]]:
         """Weights and optimizer state in one piece, for the first process; the others may get less."""

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from towpath.train.config import TrainConfig
 from towpath.train.optimizer import Optimizers, build_optimizer
 from towpath.train.parallel.fitting import check_fits, shapes_of_tensors
-from towpath.train.precision import Precision
-from towpath.train.saves import Saved, TrainingState, newest_good_save, random_state, save_state
+from towpath.train.precision import Precision, choose_precision
+from towpath.train.saves import Saved, TrainingState, newest_good_save, random_state, save_checkpoint
 
 if TYPE_CHECKING:
     from towpath.model.language_model import LanguageModel
@@ -48,6 +48,13 @@ class Strategy:
     def __init__(self, config: TrainConfig, precision: Precision) -> None:
         self.config = config
         self.precision = precision
+
+    @classmethod
+    def around(cls, model: nn.Module, config: TrainConfig) -> Strategy:
+        """For a ``model`` whose optimizer is made elsewhere, on the device where it is."""
+        strategy = cls(config, choose_precision(config))
+        strategy.trained = model
+        return strategy
 
     @property
     def is_first(self) -> bool:
@@ -128,7 +135,7 @@ class Strategy:
         """
         parameters: dict[str, Tensor] = dict(self.plain.named_parameters())
         state = TrainingState(step, parameters, self.optimizer.tensors(), self.random_states(), facts)
-        save_state(folder, state, self.config.keep_checkpoints)
+        save_checkpoint(folder, state, self.config.keep_checkpoints)
 
     def load(self, saved: Saved) -> None:
         """Take back weights and optimizer state.
