@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from towpath.core.artifacts import Artifact, Draft, Store, artifact_id
-from towpath.core.errors import ArtifactError, DiskFullError, LockedError
+from towpath.core.errors import ArtifactError, ConfigError, DiskFullError, LockedError
 from towpath.core.files import disk_full_explained, seal, verify, write_durably
 from towpath.core.lineage import ancestors
 from towpath.core.locks import locked
@@ -180,3 +181,15 @@ def test_a_sealed_folder_verifies(tmp_path: Path) -> None:
     manifest = seal(tmp_path, {"step": 3})
     assert manifest["step"] == 3
     verify(tmp_path, manifest)
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.EROFS, ConfigError), (errno.ENOSPC, DiskFullError)])
+def test_a_folder_that_takes_no_lock_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kind: type[Exception]
+) -> None:
+    def refused(*arguments: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(kind, match=re.escape(str(tmp_path))), locked(tmp_path / "lock", "run 'demo'"):
+        pass

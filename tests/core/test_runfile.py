@@ -177,3 +177,13 @@ def test_a_default_means_the_same_as_its_value_in_a_file() -> None:
 
     written = runfile.parse(Ratio, runfile.to_toml(Ratio()), "run.toml").config
     assert repr(identity(Ratio())) == repr(identity(written))
+
+
+def test_a_value_inside_a_table_of_the_command_line_is_blamed_on_it() -> None:
+    message = refusal('name = "a"', 'train.optimizer={type="muon",momentum=2}')
+    assert message.startswith("command line: train.optimizer.momentum = 2")
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "run.toml").write_bytes(b"\xef\xbb\xbfname = 'a'\r\n")
+    assert runfile.load(Run, tmp_path / "run.toml").config.name == "a"

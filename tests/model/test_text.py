@@ -55,7 +55,9 @@ def test_the_specification_s_call_gives_the_prompt_and_what_follows(byte_model: 
 def test_max_length_counts_the_prompt(byte_model: Decoder, says: list[int]) -> None:
     says += TOKENIZER.encode("abcdefgh" * 20)
     assert generate_text(byte_model, TOKENIZER, "12345", max_length=8) == "12345abc"
-    with pytest.raises(ModelError, match=r"max_length = 5 counts the prompt, which has 5 tokens. Try 105"):
+    with pytest.raises(ModelError, match=r"prompt has \d+ tokens and the model's context \d+: no room"):
+        generate_text(byte_model, TOKENIZER, "a" * 500)
+    with pytest.raises(ModelError, match=r"max_length = 5 counts the prompt, which has 5 tokens. Try 64"):
         generate_text(byte_model, TOKENIZER, "12345", max_length=5)
 
 

@@ -175,6 +175,21 @@ def test_own_prices_replace_those_of_the_same_name(tmp_path: Path) -> None:
     assert all(device.source and device.price_source and device.price_date for device in devices())
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[device]]\nname = "X"\nprice_per_hour = "cheap"\n', r"device 1 \(X\): price_per_hour = 'cheap'"),
+        ("[[devic]]\n", "there is no table 'devic'"),
+        ("[[device]]\npeak_flops = 1\n", r"device 1 \(without a name\): 'name' is missing"),
+    ],
+)
+def test_what_is_wrong_in_a_price_list_is_named(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        devices(tmp_path / "bad.toml")
+    assert "http" not in str(caught.value)
+
+
 def test_a_price_list_without_devices_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[prices]\nhour = 1\n")
     with pytest.raises(ConfigError, match="is no price list"):

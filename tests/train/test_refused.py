@@ -24,7 +24,7 @@ MEMORY = (
 )
 
 REFUSED = {
-    "heads that don't divide the width": (["model.n_embd=100", "model.n_head=3"], "100.*n_head = 3. Try 99"),
+    "heads that don't divide the width": (["model.n_embd=100", "model.n_head=3"], "100.*n_head = 3. Try 102"),
     "key heads that don't divide the heads": (
         ["model.n_kv_head=4"],
         "n_head = 3.*n_kv_head = 4. Try n_kv_head = 3",
@@ -101,6 +101,13 @@ REFUSED = {
         ["model.type=moe", 'train.parallel={type="context"}'],
         'model.type = "moe" is none. Take train.parallel.type = "fsdp"',
     ),
+    "a name that leaves its folder": (["name=../x"], "name = '../x' can't name a folder. Use up to 100"),
+    "no name": (["name="], "name = '' can't name a folder"),
+    "a name longer than folders have": ([f"name={'x' * 300}"], "can't name a folder"),
+    "a seed that no generator takes": ([f"seed={2**70}"], "seed = .*less than 9223372036854775808"),
+    "a yes for a number": (["train.max_steps=true"], "max_steps = true is a yes or no; a number"),
+    "more threads than a machine has": (["train.threads=100000"], "threads = 100000.*1024"),
+    "a step of more sequences than anyone has": (["train.batch_size=100000000000"], "batch_size.*1048576"),
     "ZeRO and Muon": (
         ['train.parallel={type="deepspeed"}'],
         '"muon" is not for parallel.type = "deepspeed".*optimizer.type = "adamw"',
@@ -239,6 +246,31 @@ def test_the_path_refuses_before_it_reads_a_document(
     assert "towpath launch local -n 2" in capsys.readouterr().err
     assert main(["train", "tiny", "--extend", "64"]) == 2
     assert "n_positions = 64" in capsys.readouterr().err
+    assert not (tmp_path / "artifacts").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ('train.evaluations=[{task="x"}]', "unknown task 'x'"),
+        ('train.evaluations=[{task="os:getcwdd"}]', "'os:getcwdd' can't be imported"),
+        ('train.curriculum={type="difficulty",by="column",path="no.parquet"}', "'no.parquet' can't be read"),
+        ('train.curriculum={type="difficulty",by="column",path="pyproject.toml"}', "columns id and score"),
+        ("data.validation_share=0", "validation_share = 0 holds out no text.*= 80 .*Try .* = 0.01"),
+    ],
+)
+def test_what_training_would_miss_is_missed_before_a_document_is_read(
+    setting: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    from towpath.cli import main
+
+    monkeypatch.setenv("TOWPATH_HOME", str(tmp_path))
+    assert main(["train", "tiny", setting]) in (1, 2)
+    assert re.search(expected, capsys.readouterr().err)
     assert not (tmp_path / "artifacts").exists()
 
 

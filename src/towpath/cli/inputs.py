@@ -22,7 +22,11 @@ def add_run_file(parser: argparse.ArgumentParser) -> None:
     """Arguments ``RUN [KEY=VALUE …]``."""
     parser.add_argument("run_file", metavar="RUN", help="a run file (.toml) or the name of a recipe")
     parser.add_argument(
-        "overrides", metavar="KEY=VALUE", nargs="*", help="change a setting, for example train.max_steps=200"
+        "overrides",
+        metavar="KEY=VALUE",
+        nargs="*",
+        default=[],
+        help="change a setting, for example train.max_steps=200",
     )
 
 

@@ -43,7 +43,9 @@ def run(options: argparse.Namespace) -> int:
         checkpoint = path.upto("train")
     if not is_first():
         return 0
-    text = f'Checkpoint is in {checkpoint.path}\nTry it: towpath generate {checkpoint.path} "The "'
+    text = f"Checkpoint is in {checkpoint.path}"
+    if path.config.model.family != "encoder":
+        text += f'\nTry it: towpath generate {checkpoint.path} "The "'
     print_result(options, artifact_facts(checkpoint), text)
     return 0
 

@@ -8,9 +8,9 @@ fields out, so that a different number of workers does not make a different arti
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.fields import FieldInfo
 
 T = TypeVar("T")
@@ -41,6 +41,19 @@ class Section(BaseModel):
         protected_namespaces=(),
         allow_inf_nan=False,
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_yes_for_a_number(cls, given: Any) -> Any:
+        for name, value in given.items() if isinstance(given, Mapping) else ():
+            if isinstance(value, bool) and (field := cls.model_fields.get(name)) and _takes_numbers(field):
+                raise ValueError(f"{name} = {str(value).lower()} is a yes or no; a number is expected.")
+        return given
+
+
+def _takes_numbers(field: FieldInfo) -> bool:
+    kinds = get_args(field.annotation) or (field.annotation,)
+    return bool not in kinds and (int in kinds or float in kinds)
 
 
 def is_execution_only(field: FieldInfo) -> bool:

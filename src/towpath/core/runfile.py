@@ -48,7 +48,7 @@ def load(config_class: type[ConfigT], path: Path, overrides: Sequence[str] = ())
         ConfigError: the file is missing or not TOML, or a value can't be meant as written.
     """
     try:
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8-sig")  # Windows editors begin with a BOM
     except OSError as error:
         raise ConfigError(
             f"{path}: {error.strerror or error}. Write one with: towpath recipe tiny > {path.name}"
@@ -183,9 +183,13 @@ def _explain(
 
 
 def _blamed(key: str, place: str, origins: Mapping[str, str]) -> str:
-    """Where the value of ``key``, or one inside it, was last changed."""
-    inside = {origin for name, origin in origins.items() if f"{name}.".startswith(f"{key}.")}
-    return COMMAND_LINE if COMMAND_LINE in inside else place
+    """Where the value of ``key``, one inside it or the table around it was last changed."""
+    near = {
+        origin
+        for name, origin in origins.items()
+        if f"{name}.".startswith(f"{key}.") or f"{key}.".startswith(f"{name}.")
+    }
+    return COMMAND_LINE if COMMAND_LINE in near else place
 
 
 def _nearest(key: str, config_class: type[Section], tree: Mapping[str, Any]) -> str:

@@ -44,11 +44,8 @@ class Run:
     """The folder of the run called ``name`` below ``home``."""
 
     def __init__(self, home: Path, name: str) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-            raise ConfigError(
-                f"name = {name!r} can't name a folder. "
-                "Use letters, digits, '.', '_' and '-', for example 'tiny'."
-            )
+        if problem := problem_of_name(name):
+            raise ConfigError(problem)
         self.name = name
         self.path = home / "runs" / name
 
@@ -87,6 +84,16 @@ class Run:
         self.path.mkdir(parents=True, exist_ok=True)
         write_durably(self.path / RUN_FILE, run_toml.encode())
         write_durably(self.path / "environment.json", readable_json(environment()))
+
+
+def problem_of_name(name: str) -> str | None:
+    """Why ``name`` can't be that of a run; None: it can."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        return None
+    return (
+        f"name = {name!r} can't name a folder. "
+        "Use up to 100 letters, digits, '.', '_' and '-', for example 'tiny'."
+    )
 
 
 def made_by(run: Path) -> dict[str, str]:

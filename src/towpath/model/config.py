@@ -42,7 +42,7 @@ class TransformerConfig(Section):
     type: Any
     vocab_size: int | None = Field(default=None, ge=1)
     """Rows of the token embedding. Left out: the tokenizer's size, rounded up to 64."""
-    n_positions: int = Field(default=2048, ge=1)
+    n_positions: int = Field(default=2048, ge=1, le=2**24)
     """Context length in tokens."""
     n_embd: int = Field(default=768, ge=1)
     """Width of the residual stream."""
@@ -223,7 +223,8 @@ class SamplingConfig(Section):
 def check_heads(config: TransformerConfig) -> None:
     """Refuse a width that the heads don't divide; for validators of configs without ``head_dim``."""
     if config.n_embd % config.n_head:
-        nearest = max(1, round(config.n_embd / config.n_head)) * config.n_head
+        even = 2 * config.n_head  # rotary positions want heads of even width
+        nearest = max(1, round(config.n_embd / even)) * even
         raise ValueError(
             f"n_embd = {config.n_embd} is not a multiple of n_head = {config.n_head}. Try {nearest}."
         )

