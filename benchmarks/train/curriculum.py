@@ -19,11 +19,14 @@ from typing import Any
 
 from towpath.core.artifacts import Store
 from towpath.core.config import change
+from towpath.data import Documents
 from towpath.evaluate.scores import validation
-from towpath.model.language_model import build
+from towpath.model.language_model import LanguageModel, build
 from towpath.recipes import recipe
 from towpath.recipes.path import Path as RunPath
 from towpath.tokenizer import Tokenizer, TokenShards
+from towpath.train.checkpoint import Loaded
+from towpath.train.curriculum.losses import write_losses
 from towpath.train.pretrain import token_batches
 from towpath.train.stage import Stage, run_stage
 
@@ -31,8 +34,8 @@ LOSS = "validation/loss"
 SMALL = {"model.n_embd": 96, "model.n_layer": 2, "model.n_head": 4, "model.n_kv_head": 2}
 
 
-def curricula(weights: dict[str, float]) -> dict[str, dict[str, Any]]:
-    """What is compared; ``weights`` of the sources as they are."""
+def curricula(weights: dict[str, float], losses: Path) -> dict[str, dict[str, Any]]:
+    """What is compared; ``weights`` of the sources as they are, ``losses`` of a small model by document."""
     first = max(weights, key=lambda source: weights[source])
     flat = dict.fromkeys(weights, 1.0)
     focused = {source: weight * (4 if source == first else 1) for source, weight in weights.items()}
@@ -41,14 +44,15 @@ def curricula(weights: dict[str, float]) -> dict[str, dict[str, Any]]:
         "uniform": {"type": "uniform"},
         "compression": {"type": "difficulty"},
         "readability": {"type": "difficulty", "by": "readability"},
+        "losses": {"type": "difficulty", "by": "column", "path": str(losses)},
         "hard first": {"type": "difficulty", "reverse": True},
         "length": {"type": "length"},
         "domains": {"type": "domains", "phases": phases},
     }
 
 
-def trained(path: RunPath, curriculum: dict[str, Any], steps: int, seed: int) -> float:
-    """The final validation loss."""
+def trained(path: RunPath, curriculum: dict[str, Any], steps: int, seed: int) -> tuple[LanguageModel, float]:
+    """A model and its final validation loss."""
     shards, tokenizer = TokenShards(path.made["tokens"]), Tokenizer.load(path.made["tokenizer"].path)
     context = 128
     settings = {
@@ -62,7 +66,15 @@ def trained(path: RunPath, curriculum: dict[str, Any], steps: int, seed: int) ->
     with tempfile.TemporaryDirectory() as folder:
         batches = token_batches(shards, config.train, context, seed)
         facts = run_stage(Stage("bench", Path(folder), config.train, seed, batches, score), model)
-    return facts["final"][LOSS]
+    return model.eval(), facts["final"][LOSS]
+
+
+def write_documents_losses(path: RunPath, steps: int, place: Path) -> None:
+    """Of every training document, by a model trained in the uniform order for ``steps`` steps."""
+    model, _ = trained(path, {"type": "uniform"}, steps, seed=100)
+    tokenizer, documents = Tokenizer.load(path.made["tokenizer"].path), Documents(path.made["data"])
+    texts = ((one.id, one.text) for name in documents.sources() for one in documents.iterate("train", name))
+    write_losses(place, Loaded(model, tokenizer, None, model.config, "", ""), texts)
 
 
 def main() -> None:
@@ -70,16 +82,22 @@ def main() -> None:
     parser.add_argument("--home", type=Path, default=Path("work"))
     parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="*", help="these curricula beside the uniform order")
     options = parser.parse_args()
     path = RunPath(recipe("tiny"), Store(options.home))
     path.upto("tokens")
     weights = TokenShards(path.made["tokens"]).weights
     losses: dict[str, list[float]] = {}
-    for seed in options.seeds:
-        for name, curriculum in curricula(dict(weights)).items():
-            start = time.process_time()
-            losses.setdefault(name, []).append(trained(path, curriculum, options.steps, seed))
-            print(f"seed {seed}, {name}: {losses[name][-1]:.4f}, {time.process_time() - start:.0f} CPU s")
+    with tempfile.TemporaryDirectory() as folder:
+        column = Path(folder) / "losses.parquet"
+        write_documents_losses(path, options.steps // 4, column)
+        for seed in options.seeds:
+            for name, curriculum in curricula(dict(weights), column).items():
+                if options.only and name not in ("uniform", *options.only):
+                    continue
+                start = time.process_time()
+                losses.setdefault(name, []).append(trained(path, curriculum, options.steps, seed)[1])
+                print(f"seed {seed}, {name}: {losses[name][-1]:.4f}, {time.process_time() - start:.0f} CPU s")
     ratios = {
         name: [own / base for own, base in zip(values, losses["uniform"], strict=True)]
         for name, values in losses.items()

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 from pyarrow import parquet
 
 from tests.tokenizer.doubles import CorpusDouble, shards_of
@@ -19,10 +20,12 @@ from towpath.model.decoder import build
 from towpath.tokenizer import Samples
 from towpath.tokenizer.order import BLOCK_SLOTS, Mixture
 from towpath.tokenizer.phases import PhasedMixture
+from towpath.train.checkpoint import Loaded
 from towpath.train.curriculum import CURRICULA
 from towpath.train.curriculum.difficulty import DifficultyConfig, compression, readability
 from towpath.train.curriculum.domains import DomainsConfig
 from towpath.train.curriculum.length import LengthConfig
+from towpath.train.curriculum.losses import write_losses
 from towpath.train.curriculum.reordered import paced_order
 from towpath.train.pretrain import token_batches
 from towpath.train.stage import run_stage
@@ -111,6 +114,26 @@ def test_a_column_is_the_mean_score_of_a_window_s_documents(samples: Samples, tm
         DifficultyConfig(by="column", path=str(path)).arranged(samples, 50, seed=3)
     with pytest.raises(ValueError, match="belong together"):
         DifficultyConfig(by="column")
+
+
+def test_losses_of_a_small_model_are_a_column(samples: Samples, tmp_path: Path) -> None:
+    tokenizer = samples.tokenizer
+    config = GPT2Config(n_positions=CONTEXT, n_embd=16, n_layer=1, n_head=2).for_tokenizer(
+        tokenizer.vocab_size
+    )
+    small = Loaded(build(config, seed=0).eval(), tokenizer, None, config, "id", "small")
+    documents = [(f"train-{source}-{n}", text) for source in CORPUS for n, text in enumerate(CORPUS[source])]
+    path = tmp_path / "losses.parquet"
+    assert write_losses(path, small, [*documents, ("short", "a")]) == len(documents) + 1
+    column = DifficultyConfig(by="column", path=str(path))
+    ids = torch.tensor([tokenizer.encode(documents[5][1])[:CONTEXT]])
+    logits = small.model(ids).logits[0, :-1].detach()
+    expected = float(torch.nn.functional.cross_entropy(logits, ids[0, 1:]))
+    assert column.column[documents[5][0]] == pytest.approx(expected, rel=1e-5)
+    assert column.column["short"] == 0
+    arranged = column.arranged(samples, 50, seed=3)
+    scores = [column.score(samples, int(place)) for place in arranged.order]
+    assert np.mean(scores[:10]) < np.mean(scores[-10:])
 
 
 def test_the_order_is_made_once_for_all_starts(

@@ -37,5 +37,5 @@ def document_loss(loaded: Loaded, text: str) -> float:
     ids = loaded.tokenizer.encode(text)[: loaded.config.n_positions]
     if len(ids) < 2:
         return 0.0
-    window = torch.tensor([ids])
+    window = torch.tensor([ids], device=loaded.model.device)
     return float(loaded.model(window, window).loss)
