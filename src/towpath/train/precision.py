@@ -55,9 +55,9 @@ class Precision:
 
             use_int8_(model)
         elif self.name == "fp8":
-            from torchao.float8 import convert_to_float8_training  # pyright: ignore[reportMissingImports]
+            from towpath.model.float8 import use_float8_
 
-            convert_to_float8_training(model, module_filter_fn=lambda part, name: name.startswith("blocks."))
+            use_float8_(model)
 
     @contextmanager
     def forward(self) -> Iterator[None]:
