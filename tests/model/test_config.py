@@ -53,7 +53,7 @@ def test_a_model_is_chosen_by_its_type() -> None:
         ),
         (
             {"type": "modern", "n_embd": 4, "n_head": 12},
-            "run.toml: model.n_embd = 4 is not a multiple of n_head = 12. Try 12.",
+            "run.toml: model.n_embd = 4 is not a multiple of n_head = 12. Try 24.",
         ),
         (
             {"type": "modern", "n_kv_head": 5},

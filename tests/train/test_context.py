@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from tests.train.conftest import CONTEXT, VOCABULARY, model, model_config
+from tests.train.conftest import CONTEXT, VOCABULARY, model_config
 from tests.train.ranks import ended, start, train
 from tests.train.test_parallel import alone, assert_equal_runs, config_of
 from towpath.core.config import change
-from towpath.core.errors import TrainError
 from towpath.model.config import GPT2Config
 from towpath.model.decoder import Decoder, build
 from towpath.train.objectives.drawing import IGNORED
+from towpath.train.parallel.context import ContextConfig
 from towpath.train.parallel.group import Group
 from towpath.train.parallel.windows import Chunks, SharedContext, SharedWindows
 
@@ -128,8 +128,7 @@ def test_dropout_differs_between_the_parts_of_a_window() -> None:
     assert len(set(places)) == 3
 
 
-@pytest.mark.parametrize("kind", ["bert", "t5", "moe"])
+@pytest.mark.parametrize("kind", ["bert", "t5", "moe", "recurrent"])
 def test_models_whose_windows_cannot_be_shared_are_refused_with_what_can(kind: str) -> None:
-    strategy = SharedContext.__new__(SharedContext)
-    with pytest.raises(TrainError, match=f'model.type = "{kind}".*fsdp'):
-        strategy.in_training(model(kind, 0.0))
+    with pytest.raises(ValueError, match=f'model.type = "{kind}".*fsdp'):
+        ContextConfig().check_model(model_config(kind, 0.0))

@@ -256,7 +256,10 @@ def test_the_path_refuses_before_it_reads_a_document(
         ('train.evaluations=[{task="os:getcwdd"}]', "'os:getcwdd' can't be imported"),
         ('train.curriculum={type="difficulty",by="column",path="no.parquet"}', "'no.parquet' can't be read"),
         ('train.curriculum={type="difficulty",by="column",path="pyproject.toml"}', "columns id and score"),
-        ("data.validation_share=0", "validation_share = 0 holds out no text.*= 80 .*Try .* = 0.01"),
+        (
+            "data.validation_share=0",
+            "validation_share = 0 holds out no text.* = 80 steps. Try data.validation_share = 0.01",
+        ),
     ],
 )
 def test_what_training_would_miss_is_missed_before_a_document_is_read(

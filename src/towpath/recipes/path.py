@@ -66,7 +66,8 @@ class Path:
             if not self.config.data.validation_share:
                 raise ConfigError(
                     "data.validation_share = 0 holds out no text, and training validates every "
-                    f"train.eval_steps = {self.config.train.eval_steps} steps. Try 0.01."
+                    f"train.eval_steps = {self.config.train.eval_steps} steps. "
+                    "Try data.validation_share = 0.01."
                 )
             check_start(self.config.model, self.config.train)
 
