@@ -1,8 +1,8 @@
 """``towpath doctor``: what this machine is, what it is good for, and what to do about each problem.
 
 The specification's hardware check, section 1.2. ``facts`` looks (``towpath.cli.machine``),
-``verdicts`` judges facts alone, ``report`` puts both in words. Of the specification's table, the
-network and the kind of disk are not looked at. Sizes are decimal: 1 GB is 10**9 bytes.
+``verdicts`` judges facts alone, ``report`` puts both in words. The network is judged by what its adapter
+says, since towpath sends nothing that was not asked for. Sizes are decimal: 1 GB is 10**9 bytes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,11 @@ SPECIFICATION = {
     "disk, bytes": (2 * 10**12, 10 * 10**12),
 }
 """Minimum and recommended (the lower end of "2-4x"): the specification, section 1.2."""
+
+COMMON_CRAWL_BYTES = 3 * 10**12
+"""Compressed; the largest download of the specification, section 2.1."""
+FAST_LINK = 10**9
+"""Bits a second, a crawl in seven hours: the specification asks for "high-bandwidth", without a number."""
 
 FORMATTED_SHARE = 0.9
 """What a file system, or a kernel's own memory, leaves of the size on the box."""
@@ -227,6 +232,12 @@ def _comparison(facts: Facts) -> list[str]:
         )
         shown = [_size(number) if unit else str(number) for number in (found, minimum, recommended)]
         lines.append(f"{title:<24}{shown[0]:>10}{shown[1]:>10}{shown[2]:>13}  {grade}")
+    kind, speed = facts["disk"]["kind"], facts["network"]["bits_per_second"]
+    grade = {"NVMe": "recommended", "SSD": "below", "spinning": "below"}.get(kind, "unknown")
+    lines.append(f"{'kind of disk':<24}{kind or '?':>10}{'NVMe':>10}{'NVMe':>13}  {grade}")
+    here = _bits(speed) if speed else "?"
+    grade = "unknown" if not speed else "recommended" if speed >= FAST_LINK else "below"
+    lines.append(f"{'network link':<24}{here:>10}{_bits(FAST_LINK):>10}{_bits(FAST_LINK):>13}  {grade}")
     return lines
 
 
@@ -237,7 +248,9 @@ def _described(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "processor", f"{facts['processor']}, {facts['cores']} cores {' '.join(flags)}".rstrip()
     free = f", {_size(memory['free_bytes'])} free" if memory["free_bytes"] is not None else ""
     yield "memory", f"{_size(memory['total_bytes'])}{free}"
-    yield "disk", f"{_size(disk['total_bytes'])}, {_size(disk['free_bytes'])} free, at {disk['home']}"
+    kind = f", {disk['kind']}" if disk["kind"] else ""
+    yield "disk", f"{_size(disk['total_bytes'])}{kind}, {_size(disk['free_bytes'])} free, at {disk['home']}"
+    yield "network", _link(facts["network"])
     if torch["version"]:
         cuda = f"CUDA {torch['cuda_version']}" if torch["cuda_version"] else "no CUDA"
         speed = _flops(torch["matmul_flops"])
@@ -251,6 +264,23 @@ def _described(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "compiler", facts["compiler"] or "none"
     required = facts["packages"][""].items()
     yield "packages", ", ".join(f"{name} {found or 'missing'}" for name, found in required if name != "torch")
+
+
+def _link(network: Mapping[str, Any]) -> str:
+    """What the fastest link could bring; the way from there to a server may be slower."""
+    if not network["link"]:
+        return "no link is up; after the installation towpath needs none"
+    speed = network["bits_per_second"]
+    if not speed:
+        return f"{network['link']}, of a speed it does not say"
+    hours = 8 * COMMON_CRAWL_BYTES / speed / 3600
+    crawl = f"{_size(COMMON_CRAWL_BYTES)} of Common Crawl take {hours:.1f} hours at best"
+    return f"{network['link']}, {_bits(speed)}: {crawl}"
+
+
+def _bits(bits_per_second: float) -> str:
+    unit, name = (10**9, "Gbit/s") if bits_per_second >= 10**9 else (10**6, "Mbit/s")
+    return f"{bits_per_second / unit:g} {name}"
 
 
 def _wrapped(name: str, value: str) -> list[str]:

@@ -33,6 +33,7 @@ def facts() -> dict[str, Any]:
         "cpu_flags": _cpu_flags(),
         "memory": _memory(surroundings["memory_bytes"]),
         "disk": _disk(home_folder().absolute()),
+        "network": _network(),
         "torch": _torch(),
         "attention": _attention(),
         "nvidia_smi": _nvidia_smi(),
@@ -68,10 +69,34 @@ def _disk(home: Path) -> dict[str, Any]:
     usage = shutil.disk_usage(there)
     return {
         "home": str(home),
+        "kind": _disk_kind(there.stat().st_dev),
         "writable": os.access(there, os.W_OK),
         "total_bytes": usage.total,
         "free_bytes": usage.free,
     }
+
+
+def _disk_kind(device: int, blocks: Path = Path("/sys/dev/block")) -> str | None:
+    """NVMe, SSD, spinning or virtual; None where the system does not say, as in a container."""
+    place = (blocks / f"{os.major(device)}:{os.minor(device)}").resolve()
+    disk = place.parent if (place / "partition").exists() else place
+    turns = _read(str(disk / "queue/rotational")).strip()
+    if not turns:
+        return None
+    if disk.name.startswith("vd") or disk.name.startswith("xvd"):
+        return "virtual"  # its host knows
+    return "spinning" if turns == "1" else "NVMe" if disk.name.startswith("nvme") else "SSD"
+
+
+def _network(interfaces: Path = Path("/sys/class/net")) -> dict[str, Any]:
+    """The fastest link that is up, by what its adapter says; nothing is sent."""
+    links = {}
+    for link in interfaces.iterdir() if interfaces.is_dir() else ():
+        speed = _read(str(link / "speed")).strip()
+        if _read(str(link / "operstate")).strip() == "up" and link.name != "lo":
+            links[link.name] = int(speed) * 10**6 if speed.isdigit() and int(speed) else None
+    name = max(links, key=lambda name: links[name] or 0, default=None)
+    return {"link": name, "bits_per_second": links[name] if name else None}
 
 
 def _torch() -> dict[str, Any]:
