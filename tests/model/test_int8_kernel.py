@@ -38,20 +38,11 @@ def layouts(rows: int, columns: int, seed: int) -> list[Tensor]:
     return [x, x.T.contiguous().T, wide[:, :columns], sparse.copy_(x)]
 
 
-def step_by_step(left: Tensor, right: Tensor, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """Quantised, multiplied by torch in integers, brought back."""
-    with monkeypatch.context() as patch:
-        patch.setattr(kernel, "can_run", lambda *_: False)
-        return int8.product(left, right)
-
-
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_kernel_gives_the_bits_of_torchs_integers(
-    shape: tuple[int, int, int], threads: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_kernel_gives_the_bits_of_torchs_integers(shape: tuple[int, int, int], threads: int) -> None:
     rows, terms, columns = shape
     lefts, rights = layouts(rows, terms, 0), layouts(terms, columns, 1)
-    expected = step_by_step(lefts[0], rights[0], monkeypatch)
+    expected = int8.step_by_step(lefts[0], rights[0], largest=kernel.LARGEST)
     bias = torch.randn(columns)
     for left in lefts:
         for right in rights:
@@ -60,9 +51,10 @@ def test_the_kernel_gives_the_bits_of_torchs_integers(
 
 
 def test_halves_are_rounded_as_torch_rounds() -> None:
-    left = torch.tensor([[127.0, 0.5, 1.5, 2.5, -0.5, -1.5, -126.5]])
-    assert torch.equal(kernel.product(left, torch.eye(7)), left.round())
-    assert torch.equal(kernel.product(torch.eye(7), left.T).T, left.round())
+    left = torch.tensor([[63.0, 0.5, 1.5, 2.5, -0.5, -1.5, -62.5]])
+    same = 63 * torch.eye(7)  # of scale 1
+    assert torch.equal(kernel.product(left, same), 63 * left.round())
+    assert torch.equal(kernel.product(same, left.T).T, 63 * left.round())
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
@@ -80,8 +72,9 @@ def test_what_is_not_finite_stays_so(bad: float) -> None:
 
 
 def test_the_largest_sum_that_fits_is_exact() -> None:
-    left = torch.full((1, kernel.MOST_TERMS), 127.0)
-    assert kernel.product(left, left.T).item() == float(torch.tensor(kernel.MOST_TERMS * 127**2).float())
+    left = torch.full((1, kernel.MOST_TERMS), 63.0)
+    assert kernel.product(left, left.T).item() == float(torch.tensor(kernel.MOST_TERMS * 63**2).float())
+    assert kernel.product(-left, left.T).item() == -kernel.product(left, left.T).item()
     assert not kernel.can_run(torch.ones(1, kernel.MOST_TERMS + 1), torch.ones(kernel.MOST_TERMS + 1, 1))
 
 

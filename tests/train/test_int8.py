@@ -11,14 +11,16 @@ from torch import Tensor
 from tests.train.conftest import model, stage, train_config, weights
 from towpath.core.errors import TrainError
 from towpath.core.metrics import read_log
-from towpath.model.int8 import int8_linear, product, use_int8_
+from towpath.model.int8 import LARGEST, int8_linear, product, use_int8_
+from towpath.model.kernels import int8 as kernel
 from towpath.train.precision import choose_precision
 from towpath.train.stage import run_stage
 
 
 def rounded(x: Tensor, dim: int) -> Tensor:
     """Quantised and brought back, in fp64."""
-    scales = x.double().abs().amax(dim, keepdim=True) / 127
+    largest = kernel.LARGEST if kernel.can_run(x, x) else LARGEST
+    scales = x.double().abs().amax(dim, keepdim=True) / largest
     return (x.double() / scales).round() * scales
 
 

@@ -32,9 +32,11 @@ _int_mm: Callable[[Tensor, Tensor], Tensor] = torch._int_mm  # pyright: ignore[r
 _PROBE, _REPEATS = 768, 3
 
 
-def quantized(x: Float[Tensor, "R C"], dim: int) -> tuple[Int8[Tensor, "R C"], Float[Tensor, ...]]:
+def quantized(
+    x: Float[Tensor, "R C"], dim: int, largest: int = LARGEST
+) -> tuple[Int8[Tensor, "R C"], Float[Tensor, ...]]:
     """``x`` in integers, and its scales with ``dim``, the axis that will be summed over, kept as 1."""
-    scales = x.abs().amax(dim, keepdim=True).clamp(min=1e-12) / LARGEST
+    scales = x.abs().amax(dim, keepdim=True).clamp(min=1e-12) / largest
     return (x / scales).round_().to(torch.int8), scales
 
 
@@ -44,7 +46,20 @@ def product(
     """``left @ right + bias``, the product in integers."""
     if kernel.can_run(left, right, bias):
         return kernel.product(left, right, bias)
-    (left_codes, left_scales), (right_codes, right_scales) = quantized(left, 1), quantized(right, 0)
+    return step_by_step(left, right, bias)
+
+
+def step_by_step(
+    left: Float[Tensor, "R K"],
+    right: Float[Tensor, "K C"],
+    bias: Float[Tensor, " C"] | None = None,
+    largest: int = LARGEST,
+) -> Float[Tensor, "R C"]:
+    """``product`` by torch alone: quantised, multiplied, brought back."""
+    (left_codes, left_scales), (right_codes, right_scales) = (
+        quantized(left, 1, largest),
+        quantized(right, 0, largest),
+    )
     whole = _int_mm(left_codes.contiguous(), right_codes)
     out = whole.to(left.dtype).mul_(left_scales).mul_(right_scales.to(left.dtype))
     return out if bias is None else out.add_(bias)
@@ -83,6 +98,7 @@ def use_int8_(model: nn.Module) -> int:
     head = getattr(model, "head", None)
     layers = [part for part in model.modules() if isinstance(part, nn.Linear) and part is not head]
     for layer in layers:
+        layer.product = product  # pyright: ignore[reportArgumentType]
         layer.forward = partial(_forward, layer)  # pyright: ignore[reportAttributeAccessIssue]
     return len(layers)
 

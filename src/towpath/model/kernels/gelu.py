@@ -11,6 +11,7 @@ N tokens, I inputs, O outputs.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,12 +24,15 @@ from towpath.core.native import library
 if TYPE_CHECKING:
     from jaxtyping import Float
 
+Product = Callable[..., Tensor]
+"""``left @ right + bias`` of matrices; the bias may be left out."""
+
 
 def can_run(x: Tensor, layer: nn.Module) -> bool:
     """Whether ``gelu_linear`` may stand for ``layer(F.gelu(x))``: plain fp32 training on a CPU."""
     return (
         type(layer) is nn.Linear
-        and "forward" not in vars(layer)  # int8
+        and _product_of(layer) is not None
         and x.device.type == "cpu"
         and x.dtype == layer.weight.dtype == torch.float32
         and type(layer.weight) is nn.Parameter
@@ -42,27 +46,37 @@ def can_run(x: Tensor, layer: nn.Module) -> bool:
 
 def gelu_linear(x: Float[Tensor, "*N I"], layer: nn.Linear) -> Float[Tensor, "*N O"]:
     """``layer(F.gelu(x))``; see ``can_run``."""
-    out: Any = _GeluLinear.apply(x, layer.weight, layer.bias)
-    return out
+    rows: Any = _GeluLinear.apply(x.reshape(-1, x.shape[-1]), layer.weight, layer.bias, _product_of(layer))
+    return rows.unflatten(0, x.shape[:-1])
 
 
 class _GeluLinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, product: Product) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.with_bias = bias is not None
-        return F.linear(gelu(x), weight, bias)
+        ctx.with_bias, ctx.product = bias is not None, product
+        return product(gelu(x), weight.T, bias)
 
     @staticmethod
     @once_differentiable
     def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
         ctx: Any, grad: Tensor
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
-        rows = grad.reshape(-1, grad.shape[-1])  # (N, O)
-        activated, grad_x = gelu_again_(x, (rows @ weight).view(x.shape))
-        grad_weight = rows.T @ activated.view(len(rows), -1) if ctx.needs_input_grad[1] else None
-        return grad_x, grad_weight, rows.sum(0) if ctx.with_bias else None
+        activated, grad_x = gelu_again_(x, ctx.product(grad, weight))
+        grad_weight = ctx.product(grad.T, activated) if ctx.needs_input_grad[1] else None
+        return grad_x, grad_weight, grad.sum(0) if ctx.with_bias else None, None
+
+
+def _product_of(layer: nn.Linear) -> Product | None:
+    """What multiplies in ``layer``: its own ``product`` in training (int8), or torch."""
+    if "forward" in vars(layer):
+        return getattr(layer, "product", None) if layer.training else None
+    return _product
+
+
+def _product(left: Tensor, right: Tensor, bias: Tensor | None = None) -> Tensor:
+    return left @ right if bias is None else torch.addmm(bias, left, right)
 
 
 def gelu(x: Float[Tensor, "*N I"]) -> Float[Tensor, "*N I"]:

@@ -8,6 +8,7 @@ are faster, and elsewhere torch has a plain loop.
 from __future__ import annotations
 
 import ctypes
+import threading
 from typing import TYPE_CHECKING
 
 import torch
@@ -18,10 +19,14 @@ from towpath.core.native import library
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-PANEL_ROWS, PANEL_COLUMNS = 6, 16
-"""As ROWS and COLUMNS of the kernel."""
-MOST_TERMS = (2**31 - 1) // 127**2
+LARGEST = 63
+"""Code of the largest number of a line; the instruction for 32 pairs of bytes has no room for more."""
+PANEL_ROWS, PANEL_COLUMNS, STEP, RUN = 4, 16, 8, 8
+"""As ROWS, COLUMNS, STEP and the longest run of the kernel."""
+MOST_TERMS = (2**31 - 1) // (LARGEST * (LARGEST + 64))
 """Products whose sum is sure to fit 32 bits."""
+
+_rooms = threading.local()
 
 
 def can_run(left: Tensor, right: Tensor, bias: Tensor | None = None) -> bool:
@@ -47,9 +52,9 @@ def product(
 ) -> Float[Tensor, "R C"]:
     """``left @ right + bias``, a scale for each row of the left and column of the right; see ``can_run``."""
     terms, threads = left.shape[1], torch.get_num_threads()
-    factors = _Room(left, PANEL_ROWS), _Room(right.T, PANEL_COLUMNS)
+    factors = _Room(left, PANEL_ROWS, totals=True), _Room(right.T, PANEL_COLUMNS, totals=False)
     out = left.new_empty(len(left), right.shape[1])
-    room = torch.empty(threads, 2 * max(terms + 1, *(room.lines for room in factors)), dtype=torch.int16)
+    room = torch.empty(threads, RUN * max(terms + STEP, *(room.lines for room in factors)), dtype=torch.uint8)
     added = None if bias is None else bias.contiguous()
     call = _Call(terms, threads, *(one.factor for one in factors), out=out.data_ptr())
     call.bias = None if added is None else added.data_ptr()
@@ -63,17 +68,32 @@ def product(
 class _Room:
     """A factor's lines, and place for their codes and scales."""
 
-    def __init__(self, x: Float[Tensor, "N K"], panel_lines: int) -> None:
+    def __init__(self, x: Float[Tensor, "N K"], panel_lines: int, *, totals: bool) -> None:
         self.x = x if 1 in x.stride() else x.contiguous()
-        self.lines = -(-len(x) // panel_lines) * panel_lines
-        self.codes = torch.empty(self.lines, x.shape[1] + x.shape[1] % 2, dtype=torch.int16)
+        self.lines = _whole(len(x), panel_lines)
+        self.codes = _kept("left" if totals else "right", self.lines * _whole(x.shape[1], STEP))
         self.scales = torch.empty(self.lines)
+        self.totals = torch.empty(self.lines if totals else 0, dtype=torch.int32)
 
     @property
     def factor(self) -> _Factor:
         """As the kernel reads it."""
-        starts = (tensor.data_ptr() for tensor in (self.codes, self.scales))
+        starts = (x.data_ptr() if x.numel() else None for x in (self.codes, self.scales, self.totals))
         return _Factor(self.x.data_ptr(), len(self.x), *self.x.stride(), *starts)
+
+
+def _kept(name: str, size_bytes: int) -> Tensor:
+    """This thread's room of that name, the same in every call: new pages from the system take time."""
+    room: Tensor | None = getattr(_rooms, name, None)
+    if room is None or len(room) < size_bytes:
+        room = torch.empty(size_bytes, dtype=torch.uint8)
+        setattr(_rooms, name, room)
+    return room
+
+
+def _whole(count: int, size: int) -> int:
+    """``count`` rounded up to a multiple of ``size``."""
+    return -(-count // size) * size
 
 
 class _Factor(ctypes.Structure):
@@ -82,8 +102,7 @@ class _Factor(ctypes.Structure):
     _fields_ = (
         ("numbers", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("lines", "along", "apart")),
-        ("codes", ctypes.c_void_p),
-        ("scales", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("codes", "scales", "totals")),
     )
 
 
