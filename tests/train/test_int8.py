@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from tests.train.conftest import model, stage, train_config, weights
@@ -13,6 +14,7 @@ from towpath.core.errors import TrainError
 from towpath.core.metrics import read_log
 from towpath.model.int8 import LARGEST, int8_linear, product, use_int8_
 from towpath.model.kernels import int8 as kernel
+from towpath.model.loss import chunked_cross_entropy
 from towpath.train.precision import choose_precision
 from towpath.train.stage import run_stage
 
@@ -60,6 +62,41 @@ def test_layers_compute_in_int8_in_training_alone() -> None:
     ids = torch.arange(8).unsqueeze(0)
     assert not torch.equal(decoder(ids).logits, plain(ids).logits)
     assert torch.equal(decoder.eval()(ids).logits, plain.eval()(ids).logits)
+
+
+def test_a_loss_of_int8_logits_has_their_gradients() -> None:
+    hidden, weight = draw(24, 40).requires_grad_(), draw(50, 40, seed=1).requires_grad_()
+    labels = torch.arange(24)
+    loss = chunked_cross_entropy(hidden, weight, labels, chunk_tokens=10, product=product)
+    loss.backward()
+    h, w = hidden.detach().double(), weight.detach().double()
+    logits = (rounded(hidden.detach(), 1) @ rounded(weight.detach(), 1).T).requires_grad_()
+    expected = F.cross_entropy(logits, labels)
+    expected.backward()
+    torch.testing.assert_close(loss.double(), expected, rtol=1e-5, atol=1e-5)
+    assert hidden.grad is not None
+    assert weight.grad is not None
+    assert logits.grad is not None
+    for found, other in ((hidden.grad, logits.grad @ w), (weight.grad, logits.grad.T @ h)):
+        torch.testing.assert_close(found.double(), other, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["modern", "t5", "moe"])
+def test_the_logits_of_a_loss_are_int8_in_training_alone(kind: str) -> None:
+    decoder, asked = model(kind), []
+    use_int8_(decoder)
+    assert decoder.head_product is not None
+
+    def counted(*factors: Tensor, out: Tensor) -> Tensor:
+        asked.append(len(factors))
+        return product(*factors, out=out)
+
+    decoder.head_product = counted
+    ids = torch.arange(8).unsqueeze(0)
+    decoder(ids, ids)
+    assert asked == [2]
+    decoder.eval()(ids, ids)
+    assert asked == [2]
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])

@@ -115,7 +115,11 @@ class Decoder(LanguageModel):
             prefix_tokens=prefix_tokens,
         )
         loss = chunked_cross_entropy(
-            hidden.flatten(0, 1), self.head_weight, labels[:, 1:].flatten(), loss_tokens=loss_tokens
+            hidden.flatten(0, 1),
+            self.head_weight,
+            labels[:, 1:].flatten(),
+            loss_tokens=loss_tokens,
+            product=self.head_product if self.training else None,
         )
         return Output(loss, None)
 

@@ -74,7 +74,11 @@ class EncoderDecoder(LanguageModel):
         if labels is None:
             return Output(None, self.logits(hidden))
         loss = chunked_cross_entropy(
-            self._scaled(hidden).flatten(0, 1), self.head_weight, labels.flatten(), loss_tokens=loss_tokens
+            self._scaled(hidden).flatten(0, 1),
+            self.head_weight,
+            labels.flatten(),
+            loss_tokens=loss_tokens,
+            product=self.head_product if self.training else None,
         )
         return Output(loss, None)
 

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from towpath.model.kernels import int8 as kernel
+from towpath.model.language_model import LanguageModel
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int8
@@ -41,11 +42,15 @@ def quantized(
 
 
 def product(
-    left: Float[Tensor, "R K"], right: Float[Tensor, "K C"], bias: Float[Tensor, " C"] | None = None
+    left: Float[Tensor, "R K"],
+    right: Float[Tensor, "K C"],
+    bias: Float[Tensor, " C"] | None = None,
+    *,
+    out: Float[Tensor, "R C"] | None = None,
 ) -> Float[Tensor, "R C"]:
-    """``left @ right + bias``, the product in integers."""
+    """``left @ right + bias``, the product in integers; ``out`` is room that it may take."""
     if kernel.can_run(left, right, bias):
-        return kernel.product(left, right, bias)
+        return kernel.product(left, right, bias, out)
     return step_by_step(left, right, bias)
 
 
@@ -93,13 +98,17 @@ def int8_linear(
 def use_int8_(model: nn.Module) -> int:
     """In training every linear layer inside the blocks of ``model`` computes in int8. Returns how many.
 
-    The output head stays as it is, as in LLM.int8; so does validation, which has no backward pass.
+    So do the logits of the loss, on a CPU. The gradients of the head stay as they are: a row of the loss's
+    gradient has one large number, beside which all others would round to nothing. So does validation, which
+    has no backward pass.
     """
     head = getattr(model, "head", None)
     layers = [part for part in model.modules() if isinstance(part, nn.Linear) and part is not head]
     for layer in layers:
         layer.product = product  # pyright: ignore[reportArgumentType]
         layer.forward = partial(_forward, layer)  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(model, LanguageModel) and model.device.type == "cpu":
+        model.head_product = product
     return len(layers)
 
 

@@ -45,6 +45,8 @@ class LanguageModel(nn.Module):
 
     head: Any
     """What makes logits of states; None where the token embedding does."""
+    head_product: Callable[..., Tensor] | None = None
+    """What multiplies for the logits of a loss in training, where that is not torch (int8)."""
 
     def __init__(self, config: TransformerConfig, initialise_: Initialise) -> None:
         super().__init__()

@@ -14,6 +14,7 @@ N tokens, C width, V vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -45,12 +46,14 @@ def chunked_cross_entropy(
     bias: Float[Tensor, " V"] | None = None,
     loss_tokens: float | Tensor | None = None,
     chunk_tokens: int | None = None,
+    product: Callable[..., Tensor] | None = None,
 ) -> Float[Tensor, ""]:
     """Cross entropy of ``hidden @ weight.T + bias`` against ``labels``, in nats.
 
     Summed over the labels that are not -100 and divided by ``loss_tokens``; None divides by how many
     those are (and gives 0 when there are none). The result is fp32, or fp64 for fp64 input.
-    ``chunk_tokens`` None chooses by memory.
+    ``chunk_tokens`` None chooses by memory. ``product(left, right, out=room)`` multiplies for the logits in
+    place of torch; the gradients are those of the logits that it gives.
 
     Raises:
         ModelError: a label beyond the vocabulary (looked for on a CPU; a GPU stops by itself).
@@ -67,7 +70,8 @@ def chunked_cross_entropy(
         hidden, weight = hidden.to(half), weight.to(half)
     rows = chunk_tokens or _chunk_tokens(weight.shape[0], hidden.device.type)
     make_gradients = torch.is_grad_enabled()
-    return _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, (loss_tokens, rows, make_gradients))  # pyright: ignore[reportReturnType]
+    settings = loss_tokens, rows, make_gradients, product or torch.mm
+    return _ChunkedCrossEntropy.apply(hidden, weight, bias, labels, settings)  # pyright: ignore[reportReturnType]
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -80,9 +84,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor | None,
         labels: Tensor,
-        settings: tuple[float | Tensor, int, bool],
+        settings: tuple[float | Tensor, int, bool, Callable[..., Tensor]],
     ) -> Tensor:
-        loss_tokens, rows, make_gradients = settings
+        loss_tokens, rows, make_gradients, product = settings
         exact = torch.promote_types(hidden.dtype, torch.float32)
         scale = torch.as_tensor(1.0, dtype=exact, device=hidden.device) / loss_tokens
         wants_hidden, wants_weight, wants_bias = (
@@ -95,7 +99,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         room = hidden.new_empty(min(rows, len(hidden)), len(weight))  # new memory costs a quarter of speed
         for start in range(0, len(hidden), rows):
             chunk, answers = hidden[start : start + rows], labels[start : start + rows]
-            logits = torch.mm(chunk, weight.T, out=room[: len(chunk)])
+            logits = product(chunk, weight.T, out=room[: len(chunk)])
             loss, error = _loss_and_error(logits if bias is None else logits.add_(bias), answers)
             total += loss
             if grad_hidden is not None:

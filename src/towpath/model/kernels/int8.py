@@ -48,12 +48,19 @@ def _is_plain(x: Tensor) -> bool:
 
 
 def product(
-    left: Float[Tensor, "R K"], right: Float[Tensor, "K C"], bias: Float[Tensor, " C"] | None = None
+    left: Float[Tensor, "R K"],
+    right: Float[Tensor, "K C"],
+    bias: Float[Tensor, " C"] | None = None,
+    out: Float[Tensor, "R C"] | None = None,
 ) -> Float[Tensor, "R C"]:
-    """``left @ right + bias``, a scale for each row of the left and column of the right; see ``can_run``."""
+    """``left @ right + bias``, a scale for each row of the left and column of the right; see ``can_run``.
+
+    ``out`` is contiguous room for it.
+    """
     terms, threads = left.shape[1], torch.get_num_threads()
     factors = _Room(left, PANEL_ROWS, totals=True), _Room(right.T, PANEL_COLUMNS, totals=False)
-    out = left.new_empty(len(left), right.shape[1])
+    if out is None:
+        out = left.new_empty(len(left), right.shape[1])
     room = torch.empty(threads, RUN * max(terms + STEP, *(room.lines for room in factors)), dtype=torch.uint8)
     added = None if bias is None else bias.contiguous()
     call = _Call(terms, threads, *(one.factor for one in factors), out=out.data_ptr())
