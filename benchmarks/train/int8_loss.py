@@ -2,9 +2,9 @@
 
     python benchmarks/train/int8_loss.py [--steps 2000]
 
-Three layers of 128 channels and a vocabulary of 4,096 on Python's own sources, 2,048 tokens a step, trained by Muon
-with three seeds. The head is as large as the blocks, since its logits are int8's as well. The row's ratio is int8's
-held-out loss over fp32's, means of the seeds; every seed is printed.
+Three layers of 128 channels and a vocabulary of 4,096 on Python's own sources, 2,048 tokens a step, trained
+by Muon with three seeds. The head is about as large as the blocks, since its logits are int8's as well. The
+row's ratio is int8's held-out loss over fp32's, means of the seeds; every seed is printed.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -258,6 +259,20 @@ def test_a_measured_machine_is_remembered_until_it_changes(
     monkeypatch.setattr(torch, "__version__", "another")
     calibration(tmp_path, 1)
     assert measured == [1, 2, 1]
+
+
+@pytest.mark.parametrize(("others", "said"), [(3.9, "3.9 other programs want its 2 cores"), (0.2, None)])
+def test_a_busy_machine_is_said_to_be_measured_slow(
+    others: float, said: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from towpath.cli import plan as verb
+
+    monkeypatch.setattr(os, "getloadavg", lambda: (others, 0.0, 0.0))
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    verb._say_that_measuring_takes_time()
+    shown = capsys.readouterr().err
+    assert "about a minute" in shown
+    assert said in shown if said else "other programs" not in shown
 
 
 def test_the_verb_prints_a_plan_without_measuring(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the plan. Returns 1 when the run does not fit."""
     from towpath.cli.inputs import print_result, read_run_file
     from towpath.core.runs import home_folder
-    from towpath.plan.machine import calibration
+    from towpath.plan.machine import calibration, calibration_of_before
     from towpath.plan.plan import make_plan
     from towpath.plan.prices import devices
     from towpath.plan.remedies import remedies
@@ -56,9 +57,10 @@ def run(options: argparse.Namespace) -> int:
     home, entries = home_folder(), devices(options.prices)
     machine = None
     if not options.no_measure:
-        print("plan: measuring this machine where it is not known yet", file=sys.stderr)
+        if options.measure or calibration_of_before(home, config.train.threads) is None:
+            _say_that_measuring_takes_time()
         machine = calibration(home, config.train.threads, again=options.measure)
-        print("plan: trying a few steps of the model where it was not tried yet", file=sys.stderr)
+        print("plan: trying a few steps of the model, unless it was tried before", file=sys.stderr)
         machine = tried(home, machine, config.model.for_tokenizer(config.tokenizer.vocab_size), config.train)
     plan = make_plan(config, home, machine, entries)
     changes = remedies(config, plan, home, machine) if plan.lacks else []
@@ -70,6 +72,17 @@ def run(options: argparse.Namespace) -> int:
     }
     print_result(options, facts, page(plan, machine, changes))
     return int(bool(plan.lacks))
+
+
+def _say_that_measuring_takes_time() -> None:
+    print("plan: measuring this machine, about a minute", file=sys.stderr)
+    busy, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if busy > cores / 2:
+        print(
+            f"plan: {busy:.1f} other programs want its {cores} cores, so its speed is told too low and is "
+            "remembered; once they are done, measure again with --measure",
+            file=sys.stderr,
+        )
 
 
 def _scaling(options: argparse.Namespace, config: RunConfig) -> int:
