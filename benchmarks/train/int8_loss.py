@@ -4,8 +4,8 @@
 
 Three layers of 128 channels and a vocabulary of 2,048 on Python's own sources and their tests, trained by
 Muon. 2,000 steps of 2,048 tokens see them less than once: on text that was seen four times int8 ended 0.8 %
-lower (one seed), which says nothing of its products. The row's ratio is int8's held-out loss over fp32's, means
-of the seeds; every seed is printed.
+lower (one seed), which tells nothing of its products. The row's ratio is int8's held-out loss over fp32's,
+means of the seeds; every seed is printed.
 """
 
 from __future__ import annotations
