@@ -120,8 +120,13 @@ def test_other_families_on_two_processes_are_one(tmp_path: Path, kind: str) -> N
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"n_head": 3, "n_kv_head": 3, "n_embd": 48}, r"n_head = 3 can't be cut into 2.* 1 processes.* = 4"),
+        ({"n_head": 3, "n_kv_head": 3, "n_embd": 48}, r"n_head = 3 can't be cut into 2.* 1 processes.* = 6"),
         ({"n_kv_head": 1}, r"n_kv_head = 1 can't be cut into 2.* 1 processes.* = 2"),
+        (
+            {"n_head": 1, "n_kv_head": 1, "n_embd": 18},
+            r"n_head = 1 can't be cut into 2.*Start 1 processes\.$",
+        ),
+        ({"n_inner": 33}, r"model\.n_inner = 33 can't be cut into 2.*set model\.n_inner = 34"),
     ],
 )
 def test_a_model_that_cannot_be_cut_is_refused_with_a_number_that_works(changes: dict, message: str) -> None:

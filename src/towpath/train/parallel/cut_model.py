@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,6 +21,7 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.tensor import DTensor
 from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
+from towpath.core.config import change
 from towpath.core.errors import TrainError
 from towpath.model.attention import Attention
 from towpath.model.feed_forward import FeedForward, SwiGLU
@@ -135,15 +137,25 @@ def check_cuts(model: nn.Module, processes: int) -> None:
     for name, number in (
         ("n_head", blocks[0].shape.n_head),
         ("n_kv_head", blocks[0].shape.n_kv_head),
-        ("inner_width", getattr(config, "inner_width", processes)),
+        ("n_inner", getattr(config, "inner_width", processes)),
         ("shared_width", getattr(config, "shared_width", None) or processes),
     ):
         if number % processes:
+            other = _that_works(config, name, -(-number // processes) * processes, processes)
             raise TrainError(
                 f"model.{name} = {number} can't be cut into {processes} equal parts, one a process. Start "
-                f"{_largest_divisor(number, processes)} processes, or set model.{name} = "
-                f"{-(-number // processes) * processes}."
+                f"{_largest_divisor(number, processes)} processes"
+                + (f", or set model.{name} = {other}." if other else ".")
             )
+
+
+def _that_works(config: Any, name: str, least: int, step: int) -> int | None:
+    """The first of ``least``, ``least`` + ``step`` … that ``config`` can have as ``name``."""
+    for number in range(least, least + 16 * step, step):
+        with suppress(ValueError):
+            change(config, {name: number})
+            return number
+    return None
 
 
 def _largest_divisor(number: int, most: int) -> int:
