@@ -16,7 +16,7 @@ from towpath.cli import main
 from towpath.core.config import change, identity
 from towpath.core.errors import TrainError
 from towpath.model.language_model import build
-from towpath.train.another_run import tell_what_differs
+from towpath.train.another_run import _differences, tell_what_differs
 from towpath.train.parallel.zero import check_adamw
 from towpath.train.stage import run_stage
 
@@ -70,6 +70,15 @@ def test_zero_refuses_state_that_it_can_not_use() -> None:
     check_adamw(["adamw/exp_avg/a", "adamw/exp_avg_sq/a", "adamw/step/a"], ["a"])
     with pytest.raises(TrainError, match="optimizers adamw, muon, and ZeRO updates by adamw"):
         check_adamw(["muon/momentum/a", "adamw/exp_avg/b", "adamw/exp_avg_sq/b"], ["a", "b"])
+
+
+def test_a_setting_that_one_side_lacks_is_said_to_be_nothing_there() -> None:
+    before = {"settings": {"schedule": {"type": "wsd", "decay_ratio": 0.4}}, "parents": {}}
+    after = {"settings": {"schedule": {"type": "wsd", "final_ratio": 0.1}}, "parents": {}}
+    assert list(_differences(before, after)) == [
+        "schedule.decay_ratio: 0.4 there, nothing here",
+        "schedule.final_ratio: nothing there, 0.1 here",
+    ]
 
 
 CHANGED = [

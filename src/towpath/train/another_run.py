@@ -60,7 +60,7 @@ def _newest_beside(folder: Path) -> Path | None:
 def _differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
     before, after = dict(_leaves(earlier["settings"])), dict(_leaves(now["settings"]))
     for name in sorted({*before, *after}):
-        values = [_text(table[name]) if name in table else "not there" for table in (before, after)]
+        values = [_text(table[name]) if name in table else "nothing" for table in (before, after)]
         if values[0] != values[1]:
             yield f"{name}: {values[0]} there, {values[1]} here"
     for kind, identifier in now["parents"].items():
