@@ -191,6 +191,13 @@ def test_what_is_wrong_in_a_price_list_is_named(tmp_path: Path, text: str, said:
     assert "http" not in str(caught.value)
 
 
+def test_an_absent_price_list_is_said_to_be_absent(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        devices(tmp_path / "absent.toml")
+    said = f"--prices {tmp_path / 'absent.toml'}: No such file or directory. Give a price list"
+    assert str(caught.value).startswith(said)
+
+
 def test_a_price_list_without_devices_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("[prices]\nhour = 1\n")
     with pytest.raises(ConfigError, match="is no price list"):

@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_run_file(parser)
     parser.add_argument("--prices", metavar="FILE", type=Path, help="a price list of your own (.toml)")
-    parser.add_argument("--measure", action="store_true", help="measure this machine anew (up to a minute)")
-    parser.add_argument("--no-measure", action="store_true", help="leave out what needs a measured machine")
+    measured = parser.add_mutually_exclusive_group()
+    measured.add_argument("--measure", action="store_true", help="measure this machine anew (up to a minute)")
+    measured.add_argument("--no-measure", action="store_true", help="leave out what needs a measured machine")
     parser.add_argument(
         "--devices", metavar="N", type=int, help="in place of the plan: scaling on paper up to N devices"
     )

@@ -132,7 +132,11 @@ def _entries(own: Path | None, kind: str, section: type[EntryT]) -> list[EntryT]
                 where = f"{kind} {number + 1} ({table.get('name', 'without a name')})"
                 entry = validated(section, table, where)
                 found[entry.name] = entry
-        except (OSError, TypeError, AttributeError, ValueError, ConfigError) as error:
+        except OSError as error:
+            raise ConfigError(
+                f"--prices {path}: {error.strerror or error}. Give a price list, see docs/plan.md."
+            ) from error
+        except (TypeError, AttributeError, ValueError, ConfigError) as error:
             raise ConfigError(
                 f"{path} is no price list: {error}. Expected tables [[device]] with name, peak_flops, "
                 "memory_bytes, power_watts, price_per_hour, currency, or [[link]] with name, "
