@@ -51,6 +51,8 @@ class Train(Section):
     """Processes that prepare batches."""
     optimizer: Annotated[Section, OPTIMIZERS.choice("adamw")] = AdamW()
     """How parameters are updated."""
+    checkpointing: bool | Literal["selective"] = False
+    """A field of two types."""
 
 
 class Run(Section):
@@ -108,6 +110,31 @@ def test_an_unknown_choice_lists_what_there_is() -> None:
     assert message == (
         "run.toml: train.optimizer: Unknown optimizer 'adanw'. Did you mean 'adamw'? Available: adamw, muon."
     )
+
+
+def test_a_choice_that_is_no_table_is_answered_with_one() -> None:
+    assert refusal('name = "a"', "train.optimizer=muno") == (
+        "command line: train.optimizer = 'muno': expected a table with a key 'type', one of: adamw, muon. "
+        "Try 'train.optimizer={type=\"muon\"}'."
+    )
+
+
+def test_keys_that_another_type_left_behind_are_explained() -> None:
+    text = 'name = "a"\n[train.optimizer]\ntype = "muon"\nmomentum = 0.9'
+    assert refusal(text, "train.optimizer.type=adamw") == (
+        "command line: train.optimizer.type = 'adamw' has no momentum, which run.toml gives for another "
+        "type. Give the whole table: 'train.optimizer={type=\"adamw\"}', with any of learning_rate."
+    )
+
+
+def test_a_field_of_two_types_is_named_as_it_stands_in_the_file() -> None:
+    lines = refusal('name = "a"', "train.checkpointing=selectiv").splitlines()
+    assert all(line.startswith("command line: train.checkpointing = 'selectiv': ") for line in lines)
+    assert lines[-1].endswith("input should be 'selective'.")
+
+
+def test_a_number_where_a_table_stands_is_told_so() -> None:
+    assert refusal('name = "a"', "train=3") == "command line: train = 3: expected a table."
 
 
 def test_a_rule_between_fields_names_both_numbers() -> None:

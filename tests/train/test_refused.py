@@ -149,7 +149,7 @@ REFUSED = {
     ),
     "what another kind of model has": (
         ["model.type=t5"],
-        r"unknown field 'model.attention'\. This choice has: .*dropout.*n_buckets",
+        r"has no attention, n_kv_head, positions, which .* another type.*any of .*dropout.*n_buckets",
     ),
     "no sequence": (
         ["train.batch_size=0"],

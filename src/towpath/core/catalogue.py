@@ -11,6 +11,7 @@ import importlib
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -75,7 +76,7 @@ class Choice:
             return value
         if not isinstance(value, Mapping):
             raise PydanticCustomError(
-                "choice", "expected a table with a key 'type', one of: {names}", self._context()
+                "no_table", "expected a table with a key 'type', one of: {names}", self._context(value)
             )
         name = value.get("type", self.default)
         if name is None:
@@ -86,8 +87,10 @@ class Choice:
             raise PydanticCustomError("choice", "{text}", {"text": str(error.args[0])}) from error
         return section.model_validate(value)
 
-    def _context(self) -> dict[str, Any]:
-        return {"names": ", ".join(self.catalogue.names())}
+    def _context(self, meant: object = None) -> dict[str, Any]:
+        names = self.catalogue.names()
+        near = get_close_matches(str(meant), names, n=1) or [self.default or names[0]]
+        return {"names": ", ".join(names), "near": near[0]}
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(

@@ -84,7 +84,7 @@ def validated(
         return config_class.model_validate(tree)
     except ValidationError as error:
         lines = [_explain(item, config_class, tree, place, origins or {}) for item in error.errors()]
-        raise ConfigError("\n".join(lines)) from error
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
 
 
 def to_toml(config: Section, schema: str | None = None) -> str:
@@ -168,7 +168,10 @@ def _explain(
     place: str,
     origins: Mapping[str, str],
 ) -> str:
-    key = ".".join(str(part) for part in item["loc"])
+    key = _key_of(item)
+    left = item["type"] == "extra_forbidden" and _of_another_type(key, config_class, tree, origins)
+    if left:
+        return f"{COMMAND_LINE}: {left[0]}, which {place} gives for another type. {left[1]}"
     place = _blamed(key, place, origins)
     if item["type"] == "extra_forbidden":
         return f"{place}: unknown field {key!r}.{_nearest(key, config_class, tree)}"
@@ -179,11 +182,46 @@ def _explain(
         return f"{place}: {key + '.' if key else ''}{message}"
     if item["type"] == "choice":
         return f"{place}: {key}: {message}"
+    if item["type"] == "no_table":
+        message += f". Try {_table(key, item.get('ctx', {})['near'])}"
+    if item["type"] == "model_type":
+        message = "expected a table"
     return f"{place}: {key} = {item['input']!r}: {message[:1].lower() + message[1:]}."
+
+
+def _key_of(item: ErrorDetails) -> str:
+    """The dotted key that ``item`` is about. Of a field of several types pydantic adds which it tried."""
+    *parents, leaf = [str(part) for part in item["loc"]] or [""]
+    tried = leaf in ("bool", "int", "float", "str") or leaf.startswith("literal[")
+    return ".".join(parents if tried else [*parents, leaf])
+
+
+def _of_another_type(
+    key: str, config_class: type[Section], tree: Mapping[str, Any], origins: Mapping[str, str]
+) -> tuple[str, str] | None:
+    """What is wrong with a key that stayed when the command line changed its table's type; what to do."""
+    parent = key.rpartition(".")[0]
+    if origins.get(f"{parent}.type") != COMMAND_LINE or origins.get(key) == COMMAND_LINE:
+        return None
+    table: Any = tree
+    for part in parent.split("."):
+        table = _inside(table, part)
+    known = {name for name, _ in _fields(section_at(config_class, parent, tree))}
+    strange = ", ".join(sorted(table.keys() - known))
+    what = f"{parent}.type = {table['type']!r} has no {strange}"
+    others = f", with any of {', '.join(sorted(known - {'type'}))}" if known - {"type"} else ""
+    return what, f"Give the whole table: {_table(parent, table['type'])}{others}."
+
+
+def _table(key: str, kind: str) -> str:
+    """A choice as it is written on a command line."""
+    return f"'{key}={{type=\"{kind}\"}}'"
 
 
 def _blamed(key: str, place: str, origins: Mapping[str, str]) -> str:
     """Where the value of ``key``, one inside it or the table around it was last changed."""
+    if not key and COMMAND_LINE in origins.values():
+        return f"{place} with the {COMMAND_LINE}"
     near = {
         origin
         for name, origin in origins.items()
