@@ -36,6 +36,29 @@ def test_no_verb_prints_help_and_is_a_wrong_use(capsys: pytest.CaptureFixture[st
     assert "Start with: towpath run tiny" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian", "run.toml"], "there is no verb 'trian'. Did you mean 'train'?"),
+        (["train"], "RUN, a run file or a recipe. Write one with: towpath recipe tiny > run.toml"),
+        (["launch", "local", "-n", "2"], "RUN, a run file or a recipe."),
+        (["plan", "tiny", "--measure", "--no-measure"], "not allowed with"),
+    ],
+)
+def test_a_word_that_is_wrong_or_missing_is_answered(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(words)
+    assert stopped.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_misspelt_recipe_offers_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["config", "check", "tinny"]) == 2
+    assert "'tinny' is neither a file nor a recipe. Did you mean 'tiny'?" in capsys.readouterr().err
+
+
 def test_config_show_names_the_origin_of_every_value(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["config", "show", "tiny", "train.max_steps=77", "--json"]) == 0
     rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)}

@@ -11,9 +11,10 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from towpath import __version__
-from towpath.core.errors import TowpathError
+from towpath.core.errors import TowpathError, did_you_mean
 
 VERBS = {
     "doctor": "check this machine: hardware, versions, disk",
@@ -42,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     verb = next((word for word in words if not word.startswith("-")), None)
     parser = _parser(verb)
+    if verb is not None and verb not in VERBS:
+        parser.error(f"there is no verb {verb!r}.{did_you_mean(verb, VERBS)} All: towpath --help")
     options = _parsed(parser, _with_action(words, verb))
     if options.verb is None:
         parser.print_help()
@@ -59,6 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's parser, which also says what to give where a run file is missing."""
+
+    def error(self, message: str) -> NoReturn:
+        """See ``argparse.ArgumentParser.error``."""
+        if message.endswith("required: RUN"):
+            message += ", a run file or a recipe. Write one with: towpath recipe tiny > run.toml"
+        super().error(message)
 
 
 def _parsed(parser: argparse.ArgumentParser, words: list[str]) -> argparse.Namespace:
@@ -88,7 +101,7 @@ def _with_action(words: list[str], verb: str | None) -> list[str]:
 
 def _parser(verb: str | None) -> argparse.ArgumentParser:
     """The parser; only the verb at hand is given its arguments, so that no other is imported."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="towpath",
         description="From raw text to a served language model.",
         epilog="Start with: towpath run tiny",

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from towpath.core.errors import ArtifactError, ConfigError
+from towpath.core.errors import ArtifactError, ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from towpath.core.artifacts import Artifact, Store
@@ -43,6 +43,8 @@ def read_run_file(options: argparse.Namespace) -> RunFile[RunConfig]:
         raise ConfigError(
             f"{place!r} stands where a run file is expected: towpath {options.verb} run.toml {place}"
         )
+    if not Path(place).exists() and (near := did_you_mean(place, RECIPES)):
+        raise ConfigError(f"{place!r} is neither a file nor a recipe.{near}")
     return runfile.load(RunConfig, Path(place), options.overrides)
 
 
