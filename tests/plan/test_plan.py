@@ -303,6 +303,10 @@ def test_the_verb_prints_a_plan_without_measuring(
     )
     assert verb.run(options) == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 320
+    monkeypatch.setattr(plans, "free_memory_bytes", lambda: 1)
+    monkeypatch.setattr("towpath.plan.remedies.remedies", lambda *_: [])
+    assert verb.run(options) == 1
+    assert "it does not fit; following changes that would" in capsys.readouterr().err
 
 
 def test_the_report_holds_the_plan_against_the_fact(config: RunConfig, tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
         print("plan: trying a few steps of the model, unless it was tried before", file=sys.stderr)
         machine = tried(home, machine, config.model.for_tokenizer(config.tokenizer.vocab_size), config.train)
     plan = make_plan(config, home, machine, entries)
+    if plan.lacks:
+        print("plan: it does not fit; following changes that would", file=sys.stderr)
     changes = remedies(config, plan, home, machine) if plan.lacks else []
     facts = {
         **plan.facts(),
