@@ -193,6 +193,25 @@ def test_a_job_that_every_process_would_refuse_is_refused_before(capsys: pytest.
     assert "Set train.gradient_accumulation_steps = 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("option", "said"), [("--nodes", "Give at least --nodes 1"), ("-n", "at least -n 1")]
+)
+def test_a_job_of_nothing_is_refused_with_the_option_that_says_so(
+    option: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["launch", "slurm", "tiny", option, "0", "--dry-run"]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_job_on_slurm_has_the_home_of_the_command_unless_told_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TOWPATH_HOME", "/shared/here")
+    for words, home in (([], "/shared/here"), (["--home", "/shared/there"], "/shared/there")):
+        assert main(["launch", "slurm", "tiny", "--dry-run", *words]) == 0
+        assert f"export TOWPATH_HOME={home}\n" in capsys.readouterr().out
+
+
 def test_a_name_that_no_cluster_takes_is_refused() -> None:
     with pytest.raises(ConfigError, match="GPT_125M"):
         Job("GPT_125M", "run.toml")

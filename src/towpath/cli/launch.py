@@ -46,7 +46,9 @@ def _add_cluster(action: argparse.ArgumentParser) -> None:
     action.add_argument("--name", help="of the job; the run's when left out")
     action.add_argument("--image", default="towpath:latest", help="container image (kubernetes)")
     action.add_argument(
-        "--home", default="work", metavar="FOLDER", help="artifacts and runs, seen by all machines"
+        "--home",
+        metavar="FOLDER",
+        help="artifacts and runs, seen by all machines; work when left out, on Slurm $TOWPATH_HOME",
     )
     action.add_argument("--into", type=Path, metavar="FILE", help="where the file is written")
 
@@ -68,9 +70,12 @@ def _check(options: argparse.Namespace, config: RunConfig) -> None:
     from towpath.core.errors import ConfigError
     from towpath.train.parallel.share import check_divides
 
-    ranks = options.processes * getattr(options, "nodes", 1)
-    if ranks < 1:
-        raise ConfigError(f"{ranks} processes can't train. Give at least -n 1.")
+    nodes = getattr(options, "nodes", 1)
+    if nodes < 1:
+        raise ConfigError(f"{nodes} machines can't train. Give at least --nodes 1.")
+    if options.processes < 1:
+        raise ConfigError(f"{options.processes} processes can't train. Give at least -n 1.")
+    ranks = options.processes * nodes
     if config.train.parallel.type not in ("tensor", "context"):
         check_divides(config.train, ranks)
 
@@ -114,8 +119,10 @@ def _submit(options: argparse.Namespace, job: Job) -> int:
 
 
 def _job(options: argparse.Namespace, config: RunConfig) -> Job:
+    from towpath.core.runs import home_folder
     from towpath.train.launch.job import Job
 
+    home = home_folder() if options.action == "slurm" else "work"
     return Job(
         name=options.name or config.name,
         run_file=options.run_file,
@@ -126,7 +133,7 @@ def _job(options: argparse.Namespace, config: RunConfig) -> Job:
         hours=options.hours,
         max_restarts=options.max_restarts,
         image=options.image,
-        home=options.home,
+        home=options.home or str(home),
     )
 
 
