@@ -133,8 +133,9 @@ def test_a_field_of_two_types_is_named_as_it_stands_in_the_file() -> None:
     assert lines[-1].endswith("input should be 'selective'.")
 
 
-def test_a_number_where_a_table_stands_is_told_so() -> None:
+def test_a_number_where_a_table_or_a_list_stands_is_told_so() -> None:
     assert refusal('name = "a"', "train=3") == "command line: train = 3: expected a table."
+    assert refusal('name = "a"', "filters=3") == "command line: filters = 3: expected a list."
 
 
 def test_a_rule_between_fields_names_both_numbers() -> None:

@@ -23,6 +23,7 @@ from towpath.core.errors import ConfigError, did_you_mean
 ConfigT = TypeVar("ConfigT", bound=Section)
 COMMAND_LINE = "command line"
 DEFAULT = "default"
+_PLAIN = {"model_type": "expected a table", "tuple_type": "expected a list", "list_type": "expected a list"}
 
 
 @dataclass(frozen=True)
@@ -184,8 +185,7 @@ def _explain(
         return f"{place}: {key}: {message}"
     if item["type"] == "no_table":
         message += f". Try {_table(key, item.get('ctx', {})['near'])}"
-    if item["type"] == "model_type":
-        message = "expected a table"
+    message = _PLAIN.get(item["type"], message)
     return f"{place}: {key} = {item['input']!r}: {message[:1].lower() + message[1:]}."
 
 
