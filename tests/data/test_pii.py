@@ -318,7 +318,7 @@ def test_the_gate_hides_nothing_of_the_labelled_set() -> None:
 def test_one_piece_over_and_over_is_read_in_time(piece: str) -> None:
     start = time.process_time()
     find_personal_data(piece * (200_000 // len(piece)))
-    assert time.process_time() - start < 1
+    assert time.process_time() - start < 5  # a pattern that goes back at each place takes minutes
 
 
 def test_real_web_text_has_little_and_only_what_a_person_would_call_so(shared_data: Path) -> None:
