@@ -67,7 +67,8 @@ class TrainConfig(Section):
 
     precision: Literal["auto", "fp32", "bf16", "fp16", "int8", "fp8"] = "auto"
     """Type of the matrix products; auto is fp32 on a CPU and bf16 on a GPU. fp16 scales the loss. int8
-    and fp8 are for the products of the blocks' linear layers, forward and backward; see docs/speed.md."""
+    and fp8 are for the products of the blocks' linear layers, forward and backward, and int8 for the logits
+    of the training loss; it may cost loss: see docs/speed.md."""
     fp16: bool = False
     """The specification's key for precision = "fp16"."""
     gradient_checkpointing: Execution[bool | Literal["selective"]] = False
